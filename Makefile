@@ -1,0 +1,76 @@
+# Every target works on a fresh machine with python3 and make; what is missing is installed into .venv or the cache.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export UV_SYSTEM_CERTS := 1
+export PYTHONPATH := $(CURDIR)/operator
+export PYTHONDONTWRITEBYTECODE := 1
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CLUSTER ?= embedded
+STAGE := $(BIN)/python -m wi_testkit.stage
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements/dev.lock tools/bootstrap.sh
+	@bash tools/bootstrap.sh $(VENV)
+	@touch $@
+
+setup: $(READY) ## Make the virtual environment
+
+fmt: $(READY) ## Format the code
+	@$(BIN)/ruff format -q .
+	@$(BIN)/ruff check -q --fix .
+
+lint: $(READY) ## Style, layers, budgets, generated files
+	@$(BIN)/ruff format -q --check .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/lint-imports --no-cache | tail -1
+	@$(BIN)/python tools/check_budgets.py
+	@$(BIN)/python tools/generate_crds.py --check
+
+types: $(READY) ## Static types
+	@$(BIN)/mypy --no-error-summary
+
+unit: $(READY) ## Unit and architecture tests
+	@$(BIN)/pytest -q tests/unit tests/architecture
+
+check: lint types unit ## Everyday feedback: format, lint, types, unit
+
+contract: $(READY) ## Contract tests against the emulators
+	@$(BIN)/pytest -q tests/contract
+
+integration: $(READY) ## Tests on a bare API server
+	@$(BIN)/pytest -q tests/integration
+
+e2e: $(READY) ## Tests in real pods (CLUSTER=embedded|current|kind)
+	@CLUSTER=$(CLUSTER) $(BIN)/pytest -q e2e
+
+test: $(READY) ## Everything: lint, types, unit, contract, integration, e2e
+	@CLUSTER=$(CLUSTER) $(BIN)/python tools/run_tests.py
+
+demo: $(READY) ## From nothing to a kickoff that sees a rotated secret
+	@CLUSTER=$(CLUSTER) $(STAGE) up
+
+demo-rotate: $(READY) ## Rotate the demo's secret: make demo-rotate VALUE=...
+	@CLUSTER=$(CLUSTER) $(STAGE) rotate "$(VALUE)"
+
+demo-down: $(READY) ## Remove the demo and its cluster
+	@CLUSTER=$(CLUSTER) $(STAGE) down
+
+crds: $(READY) ## Generate the CustomResourceDefinitions from the models
+	@$(BIN)/python tools/generate_crds.py
+
+manifests: $(READY) crds ## Render manifests/ from the chart
+	@$(STAGE) render
+
+images: $(READY) ## Build the images into the cache
+	@$(STAGE) images
+
+lock: $(READY) ## Resolve the pinned dependencies again
+	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
+
+.PHONY: help setup fmt lint types unit check contract integration e2e test demo demo-rotate demo-down crds manifests images lock
