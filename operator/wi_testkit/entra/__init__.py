@@ -1,0 +1,1 @@
+"""An emulator of Microsoft Entra's token endpoint for workload identity federation."""

@@ -1,0 +1,207 @@
+"""The public routes of the Entra emulator: token endpoint, its metadata and its keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from wi_testkit.emulation.admin import rule_errors
+from wi_testkit.emulation.checks import require_known
+from wi_testkit.emulation.jose import Jwt, parse
+from wi_testkit.emulation.journal import Entry, Journal
+from wi_testkit.emulation.listener import MAX_BODY, guard_admin, healthz
+from wi_testkit.entra import errors
+from wi_testkit.entra.admin import Admin
+from wi_testkit.entra.checks import AFTER_FETCH, BEFORE_FETCH, NAMES, Exchange
+from wi_testkit.entra.errors import EntraError
+from wi_testkit.entra.issuers import fetch_keys
+from wi_testkit.entra.state import Directory, is_tenant_name
+from wi_testkit.entra.tokens import LIFETIME, SigningKey, access_claims, new_signing_key
+
+PUBLIC_HOST = "login.microsoftonline.com"
+ALIASES = [PUBLIC_HOST, "login.windows.net", "login.microsoft.com", "sts.windows.net"]
+STANDARD_HEADERS = {
+    "Cache-Control": "no-store, no-cache",
+    "Pragma": "no-cache",
+    "Expires": "-1",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+    "P3P": 'CP="DSP CUR OTPi IND OTRi ONL FIN"',
+    "x-ms-ests-server": "2.1.11654.16 - NCUS ProdSlices",
+    "x-ms-clitelem": "1,0,0,,",
+}
+COOKIES = {"x-ms-gateway-slice": "estsfd", "stsservicecookie": "estsfd"}
+
+
+@dataclass
+class EntraService:
+    """Everything that the emulator knows, and the judging of one exchange."""
+
+    trust: ssl.SSLContext
+    directory: Directory = field(default_factory=Directory)
+    journal: Journal = field(default_factory=Journal)
+    key: SigningKey = field(default_factory=new_signing_key)
+    without: Sequence[str] = ()
+    leeway: float = 0.0
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        require_known(self.without, NAMES)
+        self._before = BEFORE_FETCH.without(self.without)
+        self._after = AFTER_FETCH.without(self.without)
+
+    def exchange(self, tenant_name: str, form: dict[str, str]) -> Exchange:
+        """Gather what is known before anything is fetched."""
+        tenant = self.directory.tenant(tenant_name)
+        return Exchange(
+            tenant_name=tenant_name,
+            form=form,
+            now=self.clock(),
+            leeway=self.leeway,
+            tenant=tenant,
+            application=tenant.application(form.get("client_id", "")) if tenant else None,
+            assertion=parse(form.get("client_assertion", "")),
+        )
+
+    async def judge(self, exchange: Exchange) -> EntraError | None:
+        """Ask all checks, fetching the issuer's keys only for an assertion that a credential trusts."""
+        refusal = self._before.first_refusal(exchange)
+        if refusal is not None:
+            return refusal
+        keys = await fetch_keys(exchange.assertion.text("iss"), self.trust)
+        return self._after.first_refusal(dataclasses.replace(exchange, issuer_keys=keys))
+
+    def success(self, exchange: Exchange) -> dict[str, Any]:
+        """Return the token response."""
+        if exchange.tenant is None or exchange.application is None:
+            raise web.HTTPInternalServerError(text="no check refused, yet there is nobody to issue a token to\n")
+        claims = access_claims(exchange.tenant, exchange.application, exchange.resource, exchange.now)
+        return {
+            "token_type": "Bearer",
+            "expires_in": LIFETIME,
+            "ext_expires_in": LIFETIME,
+            "access_token": self.key.sign(claims),
+        }
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The HTTP side of the service."""
+
+    service: EntraService
+
+    async def token(self, request: web.Request) -> web.Response:
+        """Answer a token request; the query and the many extra fields of the SDKs are ignored."""
+        form = await form_of(request)
+        exchange = self.service.exchange(request.match_info["tenant"], form)
+        refusal = await self.service.judge(exchange)
+        trace_id = str(uuid.uuid4())
+        if refusal is None:
+            answer = respond(200, self.service.success(exchange), trace_id)
+        else:
+            correlation_id = errors.correlation(request.headers.get("client-request-id"))
+            answer = respond(refusal.status, refusal.body(exchange.now, trace_id, correlation_id), trace_id)
+        self.service.journal.record(
+            entry(request, answer.status, refusal, exchange.now, form.get("client_id", ""), exchange.assertion)
+        )
+        return answer
+
+    async def openid_configuration(self, request: web.Request) -> web.Response:
+        """Answer the tenant's metadata, whose endpoints are on the host that was asked."""
+        name = request.match_info["tenant"]
+        tenant = self.service.directory.tenant(name)
+        trace_id = str(uuid.uuid4())
+        if tenant is None:
+            refusal = errors.tenant_unknown(name, "invalid_tenant")
+            if not is_tenant_name(name):
+                refusal = errors.tenant_malformed(name)
+            correlation_id = errors.correlation(request.headers.get("client-request-id"))
+            return respond(refusal.status, refusal.body(self.service.clock(), trace_id, correlation_id), trace_id)
+        return respond(200, metadata(f"https://{request.host}", tenant.tenant_id), trace_id)
+
+    async def keys(self, request: web.Request) -> web.Response:
+        """Answer the keys of access tokens; they are the same for every tenant."""
+        return respond(200, {"keys": [self.service.key.jwk()]}, str(uuid.uuid4()))
+
+    async def instance_discovery(self, request: web.Request) -> web.Response:
+        """Answer which authority hosts belong together; some SDKs ask before anything else."""
+        asked = request.query.get("authorization_endpoint", "")
+        tenant = asked.split("/")[3] if asked.count("/") > 3 else "common"
+        body = {
+            "tenant_discovery_endpoint": f"https://{PUBLIC_HOST}/{tenant}/v2.0/.well-known/openid-configuration",
+            "api-version": request.query.get("api-version", "1.1"),
+            "metadata": [
+                {"preferred_network": PUBLIC_HOST, "preferred_cache": "login.windows.net", "aliases": ALIASES}
+            ],
+        }
+        return respond(200, body, str(uuid.uuid4()))
+
+
+def build_app(service: EntraService, admin_token: str) -> web.Application:
+    """Return the application; the admin API comes first, so that no tenant can be called ``_admin``."""
+    app = web.Application(middlewares=[guard_admin(admin_token), rule_errors], client_max_size=MAX_BODY)
+    Admin(service.directory, service.journal).add_routes(app)
+    routes = Routes(service)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/common/discovery/instance", routes.instance_discovery)
+    app.router.add_post("/{tenant}/oauth2/v2.0/token", routes.token)
+    app.router.add_get("/{tenant}/v2.0/.well-known/openid-configuration", routes.openid_configuration)
+    app.router.add_get("/{tenant}/discovery/v2.0/keys", routes.keys)
+    return app
+
+
+async def form_of(request: web.Request) -> dict[str, str]:
+    """Read the form; of a repeated parameter the first counts. Another content type has no parameters."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        return {}
+    pairs = parse_qsl((await request.read()).decode(errors="replace"), keep_blank_values=True)
+    return dict(reversed(pairs))
+
+
+def respond(status: int, body: dict[str, Any], trace_id: str) -> web.Response:
+    """Answer JSON with the headers and cookies of the real endpoint."""
+    response = web.json_response(body, status=status, headers={**STANDARD_HEADERS, "x-ms-request-id": trace_id})
+    for name, value in COOKIES.items():
+        response.set_cookie(name, value, secure=True, httponly=True, samesite="None")
+    return response
+
+
+def entry(
+    request: web.Request, status: int, refusal: EntraError | None, now: float, client_id: str, assertion: Jwt
+) -> Entry:
+    """Describe an exchange for the journal: claims yes, signature and token no."""
+    return Entry(
+        time=now,
+        method=request.method,
+        host=request.host,
+        path=request.path,
+        status=status,
+        outcome=str(refusal.code) if refusal else "ok",
+        client_id=client_id,
+        assertion_claims=assertion.claims,
+    )
+
+
+def metadata(base: str, tenant_id: str) -> dict[str, Any]:
+    """Return the tenant's OpenID configuration, as far as clients of the token endpoint read it."""
+    return {
+        "token_endpoint": f"{base}/{tenant_id}/oauth2/v2.0/token",
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+        "jwks_uri": f"{base}/{tenant_id}/discovery/v2.0/keys",
+        "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "issuer": f"https://{PUBLIC_HOST}/{tenant_id}/v2.0",
+        "authorization_endpoint": f"{base}/{tenant_id}/oauth2/v2.0/authorize",
+        "tenant_region_scope": "NA",
+        "cloud_instance_name": "microsoftonline.com",
+    }

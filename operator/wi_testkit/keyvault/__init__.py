@@ -1,0 +1,1 @@
+"""An emulator of the secrets part of Azure Key Vault's data plane."""

@@ -1,0 +1,93 @@
+"""The JSON that Key Vault answers when it does not refuse."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from wi_testkit.keyvault.state import Secret, Vault, Version
+
+RECOVERABLE_DAYS = 90
+DAY = 86_400
+
+
+def attributes(version: Version) -> dict[str, Any]:
+    """Return the attributes of a version; all times are whole seconds."""
+    known = {"enabled": version.enabled, "nbf": version.nbf, "exp": version.exp}
+    shown = {name: value for name, value in known.items() if value is not None}
+    times = {"created": version.created, "updated": version.updated}
+    return {**shown, **times, "recoveryLevel": "Recoverable+Purgeable", "recoverableDays": RECOVERABLE_DAYS}
+
+
+def item(base: str, secret: Secret, version: Version, *, versioned: bool) -> dict[str, Any]:
+    """Return a list item: everything but the value."""
+    identifier = f"{base}/secrets/{secret.name}" + (f"/{version.version}" if versioned else "")
+    optional = {"contentType": version.content_type, "tags": version.tags}
+    shown = {name: value for name, value in optional.items() if value is not None}
+    return {"id": identifier, "attributes": attributes(version), **shown}
+
+
+def bundle(base: str, secret: Secret, version: Version) -> dict[str, Any]:
+    """Return a secret with its value."""
+    return {"value": version.value, **item(base, secret, version, versioned=True)}
+
+
+def deleted_bundle(base: str, secret: Secret) -> dict[str, Any]:
+    """Return a soft-deleted secret."""
+    deleted = secret.deleted or 0
+    return {
+        "recoveryId": f"{base}/deletedsecrets/{secret.name}",
+        "deletedDate": deleted,
+        "scheduledPurgeDate": deleted + RECOVERABLE_DAYS * DAY,
+        **item(base, secret, secret.versions[-1], versioned=True),
+    }
+
+
+def all_secrets(base: str, vault: Vault) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Return marker and item of every live secret, by name."""
+
+    def one(secret: Secret) -> Callable[[], dict[str, Any]]:
+        return lambda: item(base, secret, secret.versions[-1], versioned=False)
+
+    return [(key, one(secret)) for key, secret in sorted(vault.secrets.items()) if secret.deleted is None]
+
+
+def all_versions(base: str, secret: Secret) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Return marker and item of every version."""
+
+    def one(version: Version) -> Callable[[], dict[str, Any]]:
+        return lambda: item(base, secret, version, versioned=True)
+
+    return [(version.version, one(version)) for version in sorted(secret.versions, key=lambda kept: kept.version)]
+
+
+def page(
+    entries: Sequence[tuple[str, Callable[[], dict[str, Any]]]], url: str, query: dict[str, str], size: int
+) -> dict[str, Any]:
+    """Return one page. The link to the next has the port, even 443, and carries the request's parameters."""
+    marker = marker_of(query.get("$skiptoken", ""))
+    rest = [entry for entry in entries if entry[0] >= marker]
+    following = None
+    if len(rest) > size:
+        parameters = {"api-version": query.get("api-version", ""), "$skiptoken": skip_token(rest[size][0])}
+        if "maxresults" in query:
+            parameters["maxresults"] = query["maxresults"]
+        following = f"{url}?{urlencode(parameters, safe='$')}"
+    return {"value": [make() for _, make in rest[:size]], "nextLink": following}
+
+
+def skip_token(marker: str) -> str:
+    """Write a marker as the opaque token of a link."""
+    return base64.urlsafe_b64encode(json.dumps({"NextMarker": marker}).encode()).decode()
+
+
+def marker_of(token: str) -> str:
+    """Read a marker; a token that is none of ours begins at the start."""
+    try:
+        return str(json.loads(base64.urlsafe_b64decode(token))["NextMarker"]) if token else ""
+    except (binascii.Error, ValueError, KeyError, TypeError):
+        return ""

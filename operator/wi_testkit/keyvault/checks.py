@@ -1,0 +1,204 @@
+"""The checks of a data-plane call, in the order of asking.
+
+The order is documented nowhere. This one knows the caller first, then reads the request, then asks RBAC, and only then
+looks whether the secret exists: a caller without a role must not learn names by asking for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from wi_testkit.emulation.checks import Checklist
+from wi_testkit.emulation.jose import Jwt, is_signed_by
+from wi_testkit.keyvault import errors, state
+from wi_testkit.keyvault.errors import VaultError
+from wi_testkit.keyvault.state import SECRET_NAME, RoleAssignment, Secret, Vault, Version
+
+API_VERSIONS = ("2016-10-01", "7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025-07-01", "2026-04-01")
+MAX_PAGE = 25
+
+Operation = Literal["get", "list", "versions", "deleted", "set"]
+ACTIONS: dict[Operation, str] = {
+    "get": state.GET,
+    "list": state.READ_METADATA,
+    "versions": state.READ_METADATA,
+    "deleted": state.READ_METADATA,
+    "set": state.SET,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call and everything needed to judge it."""
+
+    vault: Vault
+    operation: Operation
+    resource: str
+    now: float
+    name: str = ""
+    version: str = ""
+    query: dict[str, str] = field(default_factory=dict)
+    token: Jwt = field(default_factory=Jwt)
+    signing_key: dict[str, Any] | None = None
+    new_version: Version | None = None
+
+    @property
+    def action(self) -> str:
+        """Return the data action that RBAC is asked for."""
+        return ACTIONS[self.operation]
+
+    @property
+    def granting(self) -> tuple[RoleAssignment, ...]:
+        """Return the caller's assignments whose role has the action, whatever their scope."""
+        principal = self.token.text("oid")
+        return tuple(given for given in self.vault.assignments if given.grants(principal, self.action))
+
+    @property
+    def assignment(self) -> RoleAssignment | None:
+        """Return the assignment that allows the call."""
+        return next((given for given in self.granting if given.covers(self.name)), None)
+
+    @property
+    def secret(self) -> Secret | None:
+        """Return the secret, if it lives."""
+        return self.vault.live(self.name)
+
+    @property
+    def wanted(self) -> Version | None:
+        """Return the version to read."""
+        return self.secret.find(self.version) if self.secret else None
+
+    @property
+    def page_size(self) -> int | None:
+        """Return ``maxresults``, or nothing if it is out of range."""
+        text = self.query.get("maxresults", str(MAX_PAGE))
+        size = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+        return size if 1 <= size <= MAX_PAGE else None
+
+    def forbidden(self) -> VaultError:
+        """Return RBAC's refusal of this call."""
+        caller = ";".join(f"{name}={self.token.text(name)}" for name in ("appid", "oid", "iss"))
+        resource = self.vault.resource(self.name)
+        return errors.forbidden_by_rbac(caller, self.action, resource, self.vault.name, self.vault.location)
+
+
+def token_missing(call: Call) -> VaultError | None:
+    """AKV10000; what is no JWT is no token."""
+    return None if call.token.well_formed else errors.token_missing()
+
+
+def audience_wrong(call: Call) -> VaultError | None:
+    """AKV10022."""
+    return (
+        None
+        if call.token.text("aud") == call.resource
+        else errors.audience_wrong(call.resource, call.token.text("aud"))
+    )
+
+
+def issuer_wrong(call: Call) -> VaultError | None:
+    """AKV10032."""
+    expected, found = f"https://sts.windows.net/{call.vault.tenant_id}/", call.token.text("iss")
+    return None if found == expected else errors.issuer_wrong(expected, found)
+
+
+def signing_key_unknown(call: Call) -> VaultError | None:
+    """AKV10046."""
+    return None if call.signing_key else errors.signing_key_unknown(call.token.raw_header)
+
+
+def signature_invalid(call: Call) -> VaultError | None:
+    """AKV10000: no text for this case is known, and a forged token is none."""
+    return None if is_signed_by(call.token, call.signing_key) else errors.token_missing()
+
+
+def token_expired(call: Call) -> VaultError | None:
+    """``[TokenExpired]``."""
+    return None if call.token.moment("nbf") <= call.now < call.token.moment("exp") else errors.token_expired()
+
+
+def api_version_missing(call: Call) -> VaultError | None:
+    """BadParameter: the parameter has no default."""
+    return None if call.query.get("api-version") else errors.api_version_missing()
+
+
+def api_version_unknown(call: Call) -> VaultError | None:
+    """BadParameter."""
+    version = call.query.get("api-version", "")
+    return None if version in API_VERSIONS else errors.api_version_unknown(version, API_VERSIONS[-1])
+
+
+def name_invalid(call: Call) -> VaultError | None:
+    """BadParameter."""
+    if call.operation == "list" or SECRET_NAME.fullmatch(call.name):
+        return None
+    return errors.name_invalid(call.name)
+
+
+def page_size_invalid(call: Call) -> VaultError | None:
+    """BadParameter: ``maxresults`` is 1 to 25."""
+    return errors.property_invalid() if call.page_size is None else None
+
+
+def role_missing(call: Call) -> VaultError | None:
+    """ForbiddenByRbac: the caller has no role with the action anywhere in the vault."""
+    return None if call.granting else call.forbidden()
+
+
+def role_scope_narrow(call: Call) -> VaultError | None:
+    """ForbiddenByRbac: the caller has such a role, but on another secret only."""
+    return call.forbidden() if call.granting and not call.assignment else None
+
+
+def body_invalid(call: Call) -> VaultError | None:
+    """BadParameter."""
+    return errors.property_invalid() if call.operation == "set" and call.new_version is None else None
+
+
+def name_soft_deleted(call: Call) -> VaultError | None:
+    """ObjectIsDeletedButRecoverable."""
+    taken = call.operation == "set" and call.vault.removed(call.name)
+    return errors.deleted_but_recoverable(call.name) if taken else None
+
+
+def secret_not_found(call: Call) -> VaultError | None:
+    """SecretNotFound."""
+    if call.operation != "get" or call.wanted:
+        return None
+    return errors.secret_not_found("/".join(part for part in (call.name, call.version) if part))
+
+
+def deleted_secret_not_found(call: Call) -> VaultError | None:
+    """SecretNotFound."""
+    missing = call.operation == "deleted" and not call.vault.removed(call.name)
+    return errors.deleted_secret_not_found(call.name) if missing else None
+
+
+def secret_disabled(call: Call) -> VaultError | None:
+    """SecretDisabled. Validity times never refuse a get: they are informational ("Microsoft Learn, About secrets")."""
+    disabled = call.operation == "get" and call.wanted and not call.wanted.enabled
+    return errors.secret_disabled() if disabled else None
+
+
+CHECKS: Checklist[Call, VaultError] = Checklist(
+    (
+        token_missing,
+        audience_wrong,
+        issuer_wrong,
+        signing_key_unknown,
+        signature_invalid,
+        token_expired,
+        api_version_missing,
+        api_version_unknown,
+        name_invalid,
+        page_size_invalid,
+        role_missing,
+        role_scope_narrow,
+        body_invalid,
+        name_soft_deleted,
+        secret_not_found,
+        deleted_secret_not_found,
+        secret_disabled,
+    )
+)
