@@ -1,0 +1,1 @@
+"""The product: controller, issuer, webhook, sidecar and the kubectl plugin."""

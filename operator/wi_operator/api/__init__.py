@@ -1,0 +1,1 @@
+"""Shapes: names, reasons, references and the models of the two kinds."""

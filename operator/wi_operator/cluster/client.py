@@ -1,0 +1,171 @@
+"""The only client of the Kubernetes API: JSON in, JSON out, every call bounded in time.
+
+Connection, certificates and token refresh come from ``kubernetes.aio``; its generated models are not loaded into objects,
+because fields unknown to them would be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config.config_exception import ConfigException
+from kubernetes.aio.config.incluster_config import load_incluster_config
+from kubernetes.aio.config.kube_config import load_kube_config
+
+from wi_operator.cluster.errors import ApiError, ExpiredVersionError, UnreachableError, error_of
+from wi_operator.core.errors import SettingsError
+
+CALL_TIMEOUT = 10.0
+"""Seconds for one call; a hung API server must not hang us."""
+WATCH_TIMEOUT = 300
+"""Seconds after which a watch is renewed; the API server ends it, we wait 15 s longer."""
+WATCH_LINE_LIMIT = 4 * 1024 * 1024
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class KubernetesClient:
+    """Calls by path; errors are those of ``cluster.errors``."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    async def connect(cls) -> KubernetesClient:
+        """Use the pod's account, or the kubeconfig outside a cluster; raises ``SettingsError`` without either."""
+        configuration = Configuration()
+        try:
+            load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        except ConfigException:
+            try:
+                await load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            except (ConfigException, OSError) as error:
+                raise SettingsError(
+                    f"no way to reach Kubernetes: neither a pod's account nor a kubeconfig ({error})"
+                ) from error
+        return cls(ApiClient(configuration))
+
+    @property
+    def host(self) -> str:
+        """URL of the API server."""
+        return str(self._api.configuration.host)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, path: str, **query: str) -> dict[str, Any]:
+        """Read one object or one list."""
+        return await self._call("GET", path, query=query)
+
+    async def create(self, path: str, body: Mapping[str, Any], **query: str) -> dict[str, Any]:
+        """Create below ``path``; raises ``ConflictError`` when it exists."""
+        return await self._call("POST", path, body=body, query=query)
+
+    async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the object at ``path``; its resourceVersion guards against others' changes."""
+        return await self._call("PUT", path, body=body)
+
+    async def merge(self, path: str, body: Mapping[str, Any], **query: str) -> dict[str, Any]:
+        """Apply a JSON merge patch (RFC 7396)."""
+        return await self._call("PATCH", path, body=body, content_type=MERGE_PATCH, query=query)
+
+    async def apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool = True) -> dict[str, Any]:
+        """Server-side apply as field manager ``manager``."""
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        return await self._call("PATCH", path, body=body, content_type=APPLY_PATCH, query=query)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = JSON,
+        query: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        request = f"{method} {path}"
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                response = await self._send(method, path, body=body, content_type=content_type, query=query)
+                data = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnreachableError(request, 0, f"no answer from the API server ({type(error).__name__})") from error
+        if response.status >= 400:
+            raise error_of(request, response.status, data)
+        loaded: dict[str, Any] = json.loads(data) if data else {}
+        return loaded
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = JSON,
+        query: Mapping[str, str] | None = None,
+        timeout: float = CALL_TIMEOUT,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": JSON, "Content-Type": content_type}
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = self.host + path + (f"?{urlencode(query)}" if query else "")
+        payload = dict(body) if body is not None else None
+        answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
+            method, url, headers=headers, body=payload, _request_timeout=timeout
+        )
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    async def watch(self, path: str, *, resource_version: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield watch events (``type``, ``object``) until the server ends the watch.
+
+        Raises ``ExpiredVersionError`` when a new list is needed and ``UnreachableError`` on a broken connection.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_TIMEOUT),
+        }
+        request = f"WATCH {path}"
+        try:
+            response = await self._send("GET", path, query=query, timeout=WATCH_TIMEOUT + 15)
+            if response.status >= 400:
+                raise error_of(request, response.status, await response.read())
+            async for line in _read_lines(response):
+                yield _check_event(json.loads(line), request)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnreachableError(request, 0, f"watch broken ({type(error).__name__})") from error
+
+
+async def _read_lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Split the stream into lines ourselves: aiohttp's own line limit is smaller than an object may be."""
+    pending = b""
+    try:
+        async for chunk in response.content.iter_any():
+            *lines, pending = (pending + chunk).split(b"\n")
+            for line in lines:
+                if line:
+                    yield line
+            if len(pending) > WATCH_LINE_LIMIT:
+                raise UnreachableError("WATCH", 0, "an event of more than 4 MiB")
+    finally:
+        response.close()
+
+
+def _check_event(event: dict[str, Any], request: str) -> dict[str, Any]:
+    if event.get("type") != "ERROR":
+        return event
+    status = int(event.get("object", {}).get("code", 0))
+    if status == 410:
+        raise ExpiredVersionError(request, status, "the watch's version expired")
+    raise ApiError(request, status, str(event.get("object", {}).get("message", "")))

@@ -1,0 +1,40 @@
+"""Paths of the resources that we touch."""
+
+from __future__ import annotations
+
+from wi_operator.api import names
+
+CONFIGS = f"/apis/{names.API_VERSION}/{names.CONFIG_PLURAL}"
+CREDENTIALS = f"/apis/{names.API_VERSION}/{names.CREDENTIAL_PLURAL}"
+NAMESPACES = "/api/v1/namespaces"
+TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105
+
+
+def config_path(namespace: str, name: str) -> str:
+    """One WorkloadIdentityConfig."""
+    return f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.CONFIG_PLURAL}/{name}"
+
+
+def credential_path(namespace: str, name: str) -> str:
+    """One SecretProviderCredential."""
+    return f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.CREDENTIAL_PLURAL}/{name}"
+
+
+def secrets_path(namespace: str, name: str = "") -> str:
+    """The Secrets of a namespace, or one of them."""
+    return f"/api/v1/namespaces/{namespace}/secrets" + (f"/{name}" if name else "")
+
+
+def configmaps_path(namespace: str, name: str = "") -> str:
+    """The ConfigMaps of a namespace, or one of them."""
+    return f"/api/v1/namespaces/{namespace}/configmaps" + (f"/{name}" if name else "")
+
+
+def events_path(namespace: str) -> str:
+    """The events of a namespace."""
+    return f"/api/v1/namespaces/{namespace}/events"
+
+
+def webhook_configuration_path(kind: str, name: str) -> str:
+    """A webhook configuration; ``kind`` is ``mutating`` or ``validating``."""
+    return f"/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations/{name}"

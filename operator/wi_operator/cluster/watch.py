@@ -1,0 +1,86 @@
+"""List, then watch, for ever: keeps a consumer's picture of one resource true."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wi_operator.cluster.client import KubernetesClient
+from wi_operator.cluster.errors import ApiError
+from wi_operator.core.log import fields
+
+Consumer = Callable[[Mapping[str, Any]], None]
+
+RETRY_SECONDS = 1.0
+RETRY_LIMIT_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Follows the collection at ``path``; ``put`` and ``drop`` get objects as the API's JSON.
+
+    ``synced`` is set after the first full list and stays set: an outage leaves the last picture in place.
+    """
+
+    client: KubernetesClient
+    path: str
+    put: Consumer
+    drop: Consumer
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+    _known: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        delay = RETRY_SECONDS
+        while True:
+            try:
+                await self._follow()
+                delay = RETRY_SECONDS
+            except ApiError as error:
+                log.warning("watch interrupted", extra=fields(path=self.path, error=str(error), retry_seconds=delay))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_LIMIT_SECONDS)
+
+    async def _follow(self) -> None:
+        version = await self._list()
+        self.synced.set()
+        while True:
+            async for event in self.client.watch(self.path, resource_version=version):
+                item = event["object"]
+                version = item["metadata"]["resourceVersion"]
+                self._take(event["type"], item)
+
+    async def _list(self) -> str:
+        """Take the full list, page by page; forget what is no longer in it."""
+        seen: dict[tuple[str, str], Mapping[str, Any]] = {}
+        query = {"limit": "500"}
+        while True:
+            page = await self.client.get(self.path, **query)
+            for item in page.get("items") or []:
+                seen[_key(item)] = item
+            token = page["metadata"].get("continue", "")
+            if not token:
+                break
+            query = {"limit": "500", "continue": token}
+        for key in set(self._known) - set(seen):
+            self.drop(self._known.pop(key))
+        for item in seen.values():
+            self._take("ADDED", item)
+        return str(page["metadata"]["resourceVersion"])
+
+    def _take(self, kind: str, item: Mapping[str, Any]) -> None:
+        if kind in {"ADDED", "MODIFIED"}:
+            self._known[_key(item)] = {"metadata": item["metadata"]}
+            self.put(item)
+        elif kind == "DELETED":
+            self._known.pop(_key(item), None)
+            self.drop(item)
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, str]:
+    return item["metadata"].get("namespace", ""), item["metadata"]["name"]

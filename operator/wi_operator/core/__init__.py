@@ -1,0 +1,1 @@
+"""Ground: errors, clock, secret values, logging; imports nothing of ours."""

@@ -1,0 +1,44 @@
+"""Structured logging: one JSON object per line, stable keys, no values."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TextIO
+
+from wi_operator.core.clock import format_rfc3339
+
+FIELDS = "wi_fields"
+
+
+class JsonFormatter(logging.Formatter):
+    """Write ``time level logger message`` and the fields given by ``fields(...)``.
+
+    Tracebacks are reduced to the exception's type: an exception's text may quote a foreign body.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render one record as one line of JSON."""
+        entry: dict[str, object] = {
+            "time": format_rfc3339(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry.update(getattr(record, FIELDS, {}))
+        if record.exc_info and record.exc_info[0] is not None:
+            entry["exception"] = record.exc_info[0].__name__
+        return json.dumps(entry, default=str, ensure_ascii=False)
+
+
+def fields(**values: object) -> dict[str, dict[str, object]]:
+    """Return the ``extra`` argument that adds structured fields to a log call."""
+    return {FIELDS: values}
+
+
+def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send all logging to ``stream`` (standard error) as JSON at ``level``."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

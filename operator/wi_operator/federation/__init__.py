@@ -1,0 +1,1 @@
+"""Trust: claims, keys, discovery and minting; pure, the clock is passed in."""

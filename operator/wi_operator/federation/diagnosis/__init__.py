@@ -1,0 +1,1 @@
+"""One table row per error: reason, cause, remedy, retry class."""

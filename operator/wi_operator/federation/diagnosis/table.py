@@ -1,0 +1,17 @@
+"""The whole table, for the handbook and for tests."""
+
+from __future__ import annotations
+
+from wi_operator.federation.diagnosis import entra, grants, keyvault, kickoff, transport
+from wi_operator.federation.diagnosis.base import Row
+
+ROWS: tuple[Row, ...] = (
+    *entra.ROWS.values(),
+    *entra.FALLBACKS,
+    *keyvault.BY_CODE.values(),
+    *keyvault.FALLBACKS,
+    *transport.ROWS.values(),
+    transport.VAULT_HOST_UNKNOWN,
+    *grants.ROWS,
+    *kickoff.ROWS,
+)

@@ -1,0 +1,1 @@
+"""One module per cloud: build the token request, read the answer."""

@@ -1,0 +1,38 @@
+"""``/livez``, ``/readyz`` and ``/metrics`` of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+
+Fact = Callable[[], bool]
+
+
+async def start(
+    *, port: int, is_alive: Fact, is_ready: Fact, registry: CollectorRegistry, host: str = ""
+) -> web.AppRunner:
+    """Listen on ``port``; 200 while the fact holds, else 503."""
+
+    async def live(_: web.Request) -> web.Response:
+        return _answer(is_alive())
+
+    async def ready(_: web.Request) -> web.Response:
+        return _answer(is_ready())
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app = web.Application(client_max_size=1024)
+    app.router.add_get("/livez", live)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host or None, port).start()
+    return runner
+
+
+def _answer(fact: bool) -> web.Response:
+    return web.Response(text="ok\n" if fact else "not now\n", status=200 if fact else 503)

@@ -1,0 +1,1 @@
+"""What admission and issuer know of the objects, in memory."""

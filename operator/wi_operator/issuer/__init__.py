@@ -1,0 +1,1 @@
+"""The OIDC issuer: public documents and the grants behind them."""

@@ -1,0 +1,144 @@
+"""Assertions for the controller's check: its own door, five minutes of life, one config at a time."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from wi_operator.api import reasons
+from wi_operator.cluster import paths
+from wi_operator.cluster.client import KubernetesClient
+from wi_operator.cluster.errors import ApiError, NotFoundError
+from wi_operator.core.clock import Clock
+from wi_operator.core.log import fields
+from wi_operator.federation.azure import AzureEndpoints
+from wi_operator.federation.claims import HANDSHAKE_SECONDS, make_claims
+from wi_operator.federation.mint import mint
+from wi_operator.index.objects import AZURE, Config
+from wi_operator.index.store import Index
+from wi_operator.issuer.callers import Caller
+from wi_operator.issuer.keyring import Keyring
+from wi_operator.issuer.problems import ISSUER_URL_MISSING, KEY_MISSING, KUBERNETES_UNAVAILABLE, Problem, RefusedError
+from wi_operator.issuer.settings import IssuerSettings
+
+audit = logging.getLogger("wi_operator.audit")
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeRequest:
+    """The config that the controller judged, as it saw it."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+
+
+def read_request(body: Any) -> HandshakeRequest:
+    """Read the request's JSON; raises ``RefusedError`` 400 on anything but the four members."""
+    types = {"namespace": str, "name": str, "uid": str, "generation": int}
+    if not isinstance(body, dict) or set(body) != set(types) or any(type(body[k]) is not t for k, t in types.items()):
+        raise RefusedError(
+            Problem(
+                400,
+                "MalformedRequest",
+                "The body must hold namespace, name, uid and generation of a WorkloadIdentityConfig and nothing else.",
+                "Controller and issuer must be of the same release.",
+            )
+        )
+    return HandshakeRequest(**body)
+
+
+@dataclass(slots=True)
+class Handshakes:
+    """Mints for the controller and nobody else."""
+
+    client: KubernetesClient
+    index: Index
+    keyring: Keyring
+    settings: IssuerSettings
+    clock: Clock
+
+    async def mint(self, caller: Caller, request: HandshakeRequest) -> dict[str, Any]:
+        """Return the assertion's document; raises ``RefusedError`` 403, 404, 409 or 503."""
+        if (caller.namespace, caller.account) != self.settings.controller_account:
+            raise RefusedError(
+                Problem(
+                    403,
+                    "NotTheController",
+                    "Only the controller may ask for handshakes.",
+                    "Pods ask for grants: /v1/grants.",
+                )
+            )
+        if not self.settings.public_url:
+            raise RefusedError(ISSUER_URL_MISSING)
+        config = await self._read(request)
+        organization = self.index.organizations.get(request.namespace)
+        key = self.keyring.signing()
+        if key is None:
+            raise RefusedError(KEY_MISSING)
+        if organization is None or config.provider != AZURE:
+            raise RefusedError(
+                Problem(
+                    409,
+                    reasons.NOT_SUPPORTED_YET,
+                    f"WorkloadIdentityConfig '{config.key}' is not one that can be checked.",
+                    "Use provider: Azure in an existing namespace.",
+                )
+            )
+        claims = make_claims(
+            issuer=self.settings.public_url,
+            organization=organization.id,
+            audience=AzureEndpoints.from_block(config.azure).audience,
+            now=self.clock.now(),
+            lifetime=HANDSHAKE_SECONDS,
+            token_id=str(uuid.uuid4()),
+        )
+        audit.info(
+            "assertion minted",
+            extra=fields(
+                purpose="handshake",
+                namespace=request.namespace,
+                config=request.name,
+                organization=organization.id,
+                kid=key.kid,
+                jti=claims.token_id,
+            ),
+        )
+        return {
+            "assertion": mint(claims, key).reveal(),
+            "expiresAt": claims.expires_at,
+            "issuer": claims.issuer,
+            "subject": claims.subject,
+            "audience": claims.audience,
+            "organization": organization.id,
+        }
+
+    async def _read(self, request: HandshakeRequest) -> Config:
+        """Read the config ourselves: what the controller claims of it is compared, never used."""
+        try:
+            item = await self.client.get(paths.config_path(request.namespace, request.name))
+        except NotFoundError as error:
+            raise RefusedError(
+                Problem(
+                    404,
+                    reasons.CONFIG_NOT_FOUND,
+                    f"There is no WorkloadIdentityConfig '{request.namespace}/{request.name}'.",
+                    "It was deleted meanwhile; nothing is to be done.",
+                )
+            ) from error
+        except ApiError as error:
+            raise RefusedError(KUBERNETES_UNAVAILABLE) from error
+        config = Config.from_object(item)
+        if (config.uid, config.generation) != (request.uid, request.generation):
+            raise RefusedError(
+                Problem(
+                    409,
+                    "StaleGeneration",
+                    f"WorkloadIdentityConfig '{config.key}' has changed since the request was made.",
+                    "The controller judges it anew by itself.",
+                )
+            )
+        return config

@@ -1,0 +1,76 @@
+"""Entry of the processes: ``wi-operator controller|issuer|webhook|sidecar``. Wires, decides nothing.
+
+The sidecar's path imports nothing but the sidecar: it is multiplied by every pod.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+HELP = """usage: wi-operator <process>
+
+The processes of the Workload Identity Operator; the chart starts them, settings come from WI_* variables.
+
+  controller   checks configs and credentials, keeps keys and certificates
+  issuer       public discovery and JWKS; grants for sidecars
+  webhook      puts the sidecar into pods
+  sidecar      reads secrets at every kickoff (started in pods by the webhook)
+
+examples:
+  wi-operator issuer
+  WI_LOG_LEVEL=DEBUG wi-operator controller
+"""
+UNUSABLE = 78
+"""Exit code for settings that cannot be used (EX_CONFIG)."""
+USAGE = 64
+
+
+def _sidecar() -> int:
+    from wi_operator.agent.process import main as run
+
+    return run(os.environ)
+
+
+def _served(name: str) -> Callable[[], int]:
+    def run() -> int:
+        import asyncio
+
+        from wi_operator import processes
+        from wi_operator.core.errors import SettingsError
+
+        try:
+            code: int = asyncio.run(getattr(processes, f"run_{name}")())
+        except SettingsError as error:
+            print(f"wi-operator {name}: {error}", file=sys.stderr)
+            return UNUSABLE
+        return code
+
+    return run
+
+
+PROCESSES: dict[str, Callable[[], int]] = {
+    "sidecar": _sidecar,
+    "controller": _served("controller"),
+    "issuer": _served("issuer"),
+    "webhook": _served("webhook"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one process; returns its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given in (["--help"], ["-h"], ["help"]):
+        print(HELP, end="")
+        return 0
+    if len(given) != 1 or given[0] not in PROCESSES:
+        print(
+            f"wi-operator: name one process: {', '.join(sorted(PROCESSES))} (see wi-operator --help)", file=sys.stderr
+        )
+        return USAGE
+    return PROCESSES[given[0]]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One adapter per vault: build the read, understand the answer."""
