@@ -1,0 +1,1 @@
+"""The mutating webhook: pure decisions behind a small listener."""

@@ -1,0 +1,48 @@
+"""Is what stands in the pod ours? Compared by content: Kubernetes fills in defaults, other webhooks add fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# What a platform may decide about a container of ours (OpenShift's security context constraints).
+_PLATFORM_FIELDS = frozenset({"runAsUser", "runAsGroup", "seLinuxOptions"})
+# With one of these the sidecar would run something else than we wrote.
+_FOREIGN_FIELDS = ("command", "lifecycle", "envFrom")
+
+
+def covers(actual: Any, expected: Any) -> bool:
+    """Tell whether ``actual`` says everything that ``expected`` says; lists have to be of the same length."""
+    if isinstance(expected, Mapping):
+        return isinstance(actual, Mapping) and all(
+            key in actual and covers(actual[key], value) for key, value in expected.items()
+        )
+    if isinstance(expected, list):
+        return isinstance(actual, list) and len(actual) == len(expected) and all(map(covers, actual, expected))
+    return bool(actual == expected)
+
+
+def is_our_sidecar(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    """Tell whether a container is the one that we would write; env and mounts may have grown."""
+    plain = {key: value for key, value in expected.items() if key not in {"env", "volumeMounts", "securityContext"}}
+    return (
+        covers(actual, plain)
+        and not any(actual.get(key) for key in _FOREIGN_FIELDS)
+        and _keeps(actual, expected, "env", "name")
+        and _keeps(actual, expected, "volumeMounts", "mountPath")
+        and _is_our_security_context(actual.get("securityContext") or {}, expected["securityContext"])
+    )
+
+
+def _keeps(actual: Mapping[str, Any], expected: Mapping[str, Any], field: str, key: str) -> bool:
+    present: dict[Any, Any] = {}
+    for item in actual.get(field) or ():
+        # Of two env entries of one name the last counts: a second WI_GRANTS_URL would be somebody else's.
+        present[item.get(key)] = item
+    return all(covers(present.get(item[key]), item) for item in expected[field])
+
+
+def _is_our_security_context(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    return covers(actual, expected) and all(
+        key in _PLATFORM_FIELDS or expected.get(key) == actual[key] for key in actual
+    )

@@ -1,0 +1,48 @@
+"""JSON Patch (RFC 6902), built operation by operation; unknown fields of the pod are never touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Token = str | int
+
+
+def pointer(*tokens: Token) -> str:
+    """Write a JSON Pointer (RFC 6901 section 3: ``~`` is ``~0``, ``/`` is ``~1``)."""
+    return "".join([f"/{token}" if isinstance(token, int) else "/" + _escape(token) for token in tokens])
+
+
+def _escape(token: str) -> str:
+    return token.replace("~", "~0").replace("/", "~1") if "/" in token or "~" in token else token
+
+
+@dataclass(slots=True)
+class Patch:
+    """Operations in the order in which they are applied."""
+
+    operations: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, *tokens: Token, value: Any) -> None:
+        """Add a member, or insert before an index (``-``: at the end)."""
+        self.operations.append({"op": "add", "path": pointer(*tokens), "value": value})
+
+    def replace(self, *tokens: Token, value: Any) -> None:
+        """Replace what is there."""
+        self.operations.append({"op": "replace", "path": pointer(*tokens), "value": value})
+
+    def remove(self, *tokens: Token) -> None:
+        """Remove what is there."""
+        self.operations.append({"op": "remove", "path": pointer(*tokens)})
+
+    def move(self, source: tuple[Token, ...], target: tuple[Token, ...]) -> None:
+        """Remove at ``source`` and add at ``target`` (an index of the list without it)."""
+        self.operations.append({"op": "move", "from": pointer(*source), "path": pointer(*target)})
+
+    def append(self, *tokens: Token, value: Any, to: list[Any] | None) -> None:
+        """Append ``value`` to the list at ``tokens``, which now is ``to``; make the list if there is none."""
+        if to:
+            self.add(*tokens, "-", value=value)
+        else:
+            # "add" on a member that exists replaces it (RFC 6902 section 4.1): right for null and [] too.
+            self.add(*tokens, value=[value])

@@ -1,0 +1,35 @@
+"""What the webhook puts into pods: fixed by the chart, never by the pod."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SIDECAR_UID = 29387
+# A LimitRange default (16Mi is common) would kill the sidecar: requests and the memory limit are always explicit.
+RESOURCES: Mapping[str, Any] = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionSettings:
+    """Settings of injected parts.
+
+    ``sidecar_image`` should be a digest. ``ca_bundle`` is PEM text: the CA of the grants service. ``sidecar_uid`` is
+    ``None`` where the platform chooses the user (OpenShift). An empty ``image_pull_policy`` leaves it to Kubernetes.
+    """
+
+    sidecar_image: str
+    grants_url: str
+    ca_bundle: str
+    image_pull_policy: str = ""
+    image_pull_secrets: tuple[str, ...] = ()
+    sidecar_uid: int | None = SIDECAR_UID
+    log_level: str = "INFO"
+    resources: Mapping[str, Any] = field(default_factory=lambda: RESOURCES)
+
+    @property
+    def ca_sha256(self) -> str:
+        """Hexadecimal SHA-256 of the bundle's text; pods carry it so that a rotation can wait for the last old pod."""
+        return hashlib.sha256(self.ca_bundle.encode()).hexdigest()

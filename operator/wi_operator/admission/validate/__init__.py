@@ -1,0 +1,1 @@
+"""What is refused: one module per check, each named for the violation."""

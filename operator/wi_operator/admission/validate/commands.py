@@ -1,0 +1,55 @@
+"""Containers that the launcher cannot start, and uses of a secret where the kubelet would leave it literal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from wi_operator.admission.expansion import find_variables
+from wi_operator.admission.plan import Plan, Target
+from wi_operator.api import names
+
+_PROGRAM = re.compile(r"[A-Za-z0-9_./+-]+")
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+
+
+def unusable_python(plan: Plan) -> Iterator[str]:
+    """Yield an interpreter annotation that is no program; it becomes the first word of a command."""
+    if not _PROGRAM.fullmatch(plan.python):
+        yield f"annotation {names.PYTHON_ANNOTATION}: {plan.python!r} is not the path of a program, for example /usr/bin/python3"
+
+
+def missing_commands(plan: Plan) -> Iterator[str]:
+    """Yield targets without a command: what an image starts is never guessed."""
+    for target in plan.targets:
+        if not target.container.get("command"):
+            yield (
+                f"{target.label} takes secrets ({', '.join(target.variables)}) but has no command: set command (and args) "
+                "to what the image starts by itself (its ENTRYPOINT and CMD); the operator never asks a registry. "
+                "The delivery mode envfile, which needs no command, is not supported by this version yet"
+            )
+
+
+def secrets_outside_env(plan: Plan) -> Iterator[str]:
+    """Yield ``$(NAME)`` of a secret in command, args, probes or paths: it would stay literal there."""
+    for target in plan.targets:
+        injected = set(target.variables)
+        for field, text in _expanded_by_kubelet(target):
+            for variable in find_variables(text):
+                if variable.name in injected:
+                    yield (
+                        f"{target.label}: {field} refers to $({variable.name}), a secret that only the running program has "
+                        f"in its environment: let the program read the variable {variable.name} itself"
+                    )
+
+
+def _expanded_by_kubelet(target: Target) -> Iterator[tuple[str, str]]:
+    container: Any = target.container
+    for field in ("command", "args"):
+        yield from ((field, text) for text in container.get(field) or ())
+    for probe in _PROBES:
+        command = ((container.get(probe) or {}).get("exec") or {}).get("command") or ()
+        yield from ((f"{probe}.exec.command", text) for text in command)
+    for mount in container.get("volumeMounts") or ():
+        yield "volumeMounts.subPathExpr", mount.get("subPathExpr") or ""

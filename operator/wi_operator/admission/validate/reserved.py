@@ -1,0 +1,60 @@
+"""Names and paths that are the operator's, taken by the pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wi_operator.admission.content import covers, is_our_sidecar
+from wi_operator.admission.mutate.sidecar import build_sidecar
+from wi_operator.admission.mutate.volumes import expected_volumes, run_mount
+from wi_operator.admission.plan import INIT_CONTAINERS, Plan, containers_of, label_of
+from wi_operator.api import names
+
+_RENAME = f"names that begin with {names.RESERVED_PREFIX} are the operator's: rename it"
+
+
+def foreign_containers(plan: Plan) -> Iterator[str]:
+    """Yield containers with a name of ours that we did not write."""
+    for group, position, container in containers_of(plan.spec):
+        if not container["name"].startswith(names.RESERVED_PREFIX):
+            continue
+        if group != INIT_CONTAINERS or position != plan.sidecar:
+            yield f"{label_of(container, group)}: {_RENAME}"
+        elif not is_our_sidecar(container, build_sidecar(plan.declared, plan.settings)):
+            yield (
+                f"{label_of(container, group)} is not what the operator wrote: remove it from the pod template; if another "
+                f"webhook rewrites images, set the chart's image to what it writes (ours: {plan.settings.sidecar_image})"
+            )
+
+
+def foreign_volumes(plan: Plan) -> Iterator[str]:
+    """Yield volumes with a name of ours that are not what we would write."""
+    ours = {volume["name"]: volume for volume in expected_volumes(plan.declared)} if plan.sidecar is not None else {}
+    for volume in plan.spec.get("volumes") or ():
+        name = volume["name"]
+        if name.startswith(names.RESERVED_PREFIX) and not covers(volume, ours.get(name, {"name": None})):
+            yield f"volume '{name}': {_RENAME}"
+
+
+def foreign_mounts(plan: Plan) -> Iterator[str]:
+    """Yield mounts of our volumes, and mounts over the launcher's folder in containers that need it."""
+    targets = {target.name for target in plan.targets}
+    for group, position, container in containers_of(plan.spec):
+        if group == INIT_CONTAINERS and position == plan.sidecar:
+            continue
+        for mount in container.get("volumeMounts") or ():
+            if problem := _judge(mount, container["name"], targets):
+                yield f"{label_of(container, group)}: {problem}"
+
+
+def _judge(mount: Mapping[str, Any], container: str, targets: set[str]) -> str:
+    if container in targets and covers(mount, run_mount(container)):
+        return ""
+    # The token's volume in an application's container would hand it the subject token.
+    if mount["name"].startswith(names.RESERVED_PREFIX):
+        return f"mounts volume '{mount['name']}': {_RENAME}"
+    path = mount.get("mountPath", "").rstrip("/")
+    if container in targets and (path == names.RUN_DIR or path.startswith(names.RUN_DIR + "/")):
+        return f"volume '{mount['name']}' is mounted at {path}, the launcher's folder: mount it elsewhere"
+    return ""

@@ -1,0 +1,184 @@
+"""The webhook's listener over real TLS: answers, refusals of junk, readiness, certificates that change."""
+
+import asyncio
+import json
+import ssl
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from wi_operator.core.certificate import ReloadingCertificate
+from wi_operator.admission.metrics import AdmissionMetrics
+from wi_operator.admission.server import BODY_LIMIT, build_app, start
+from wi_operator.admission.settings import InjectionSettings
+from wi_operator.core.clock import FrozenClock
+from wi_operator.core.errors import SettingsError
+from wi_operator.index.store import Index
+from wi_testkit.pki import CertificateAuthority
+
+POD = {
+    "metadata": {"name": "kick", "labels": {"identity.crewai.com/inject": "true"}},
+    "spec": {
+        "containers": [
+            {"name": "app", "command": ["run"], "env": [{"name": "DB", "value": "secret://demo/very-private-name"}]}
+        ]
+    },
+}
+
+
+def make_review(item=POD):
+    request = {
+        "uid": "u-1",
+        "resource": {"resource": "pods"},
+        "operation": "CREATE",
+        "namespace": "team-a",
+        "object": item,
+        "dryRun": True,
+    }
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return CertificateAuthority()
+
+
+@pytest.fixture
+def webhook(tmp_path, authority):
+    return Webhook(tmp_path, authority)
+
+
+class Webhook:
+    """A listener whose readiness, settings and certificate the test changes."""
+
+    def __init__(self, folder, authority):
+        authority.issue(["localhost"]).write(folder)
+        self.folder, self.authority = folder, authority
+        self.is_ready = True
+        self.ca_bundle = "old"
+        self.registry = CollectorRegistry()
+        self.certificate = ReloadingCertificate(folder)
+
+    async def __aenter__(self):
+        app = build_app(
+            index=Index(),
+            settings=lambda: InjectionSettings("img", "https://grants", self.ca_bundle),
+            is_ready=lambda: self.is_ready,
+            metrics=AdmissionMetrics(self.registry),
+            clock=FrozenClock(),
+        )
+        self.runner = await start(app, host="127.0.0.1", port=0, tls=self.certificate.server_context())
+        self.port = self.runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_):
+        await self.runner.cleanup()
+
+    async def post(self, body, path="/v1/mutate"):
+        """A new connection each time: each one shakes hands."""
+        url = f"https://localhost:{self.port}{path}"
+        connector = aiohttp.TCPConnector(ssl=self.authority.client_context())
+        async with aiohttp.ClientSession(connector=connector) as session, session.post(url, data=body) as response:
+            return response.status, await response.text()
+
+    async def serial(self):
+        context = self.authority.client_context()
+        _, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname="localhost")
+        serial = writer.get_extra_info("peercert")["serialNumber"]
+        writer.close()
+        await writer.wait_closed()
+        return serial
+
+
+async def test_a_review_is_answered(webhook):
+    async with webhook:
+        status, text = await webhook.post(json.dumps(make_review()))
+    response = json.loads(text)["response"]
+    assert (status, response["allowed"], response["uid"]) == (200, True, "u-1")
+    assert "CredentialNotFound" in response["warnings"][0]
+    labels = {"path": "mutate", "outcome": "changed"}
+    assert webhook.registry.get_sample_value("wi_admission_reviews_total", labels) == 1
+
+
+async def test_kinds_are_judged_on_their_own_path(webhook):
+    item = {"kind": "WorkloadIdentityConfig", "metadata": {"name": "x"}, "spec": {"provider": "AWS"}}
+    async with webhook:
+        _, text = await webhook.post(json.dumps(make_review(item)), path="/v1/validate")
+    assert "NotSupportedYet" in json.loads(text)["response"]["warnings"][0]
+
+
+@pytest.mark.parametrize("body", ["", "junk", "[]", json.dumps(make_review(7)), json.dumps(make_review({"spec": 1}))])
+async def test_junk_is_a_clear_400(webhook, body):
+    async with webhook:
+        status, text = await webhook.post(body)
+    assert status == 400
+    assert "Traceback" not in text
+    assert "request.object is not shaped" in text or "the body is not" in text
+
+
+async def test_the_largest_object_is_taken_and_more_is_refused(webhook):
+    big = {**POD, "metadata": {**POD["metadata"], "annotations": {"a": "x" * 3 * 1024 * 1024}}}
+    async with webhook:
+        assert (await webhook.post(json.dumps(make_review(big))))[0] == 200
+        assert (await webhook.post("x" * (BODY_LIMIT + 1)))[0] == 413
+
+
+async def test_other_paths_and_methods_are_none(webhook):
+    async with webhook:
+        assert (await webhook.post("{}", path="/"))[0] == 404
+
+
+async def test_reviews_wait_for_the_index(webhook):
+    webhook.is_ready = False
+    async with webhook:
+        assert (await webhook.post(json.dumps(make_review())))[0] == 503
+        webhook.is_ready = True
+        assert (await webhook.post(json.dumps(make_review())))[0] == 200
+
+
+async def test_a_new_ca_bundle_needs_no_restart(webhook):
+    async with webhook:
+        _, first = await webhook.post(json.dumps(make_review()))
+        webhook.ca_bundle = "new"
+        _, second = await webhook.post(json.dumps(make_review()))
+    assert first != second
+
+
+async def test_a_new_certificate_needs_no_restart(webhook, authority):
+    async with webhook:
+        before = await webhook.serial()
+        assert await webhook.serial() == before
+        authority.issue(["localhost"]).write(webhook.folder)
+        assert await webhook.serial() != before
+
+
+async def test_half_a_new_certificate_keeps_the_old_one(webhook, authority):
+    async with webhook:
+        before = await webhook.serial()
+        new = authority.issue(["localhost"])
+        (webhook.folder / "tls.crt").write_bytes(new.cert_pem)
+        assert await webhook.serial() == before
+        (webhook.folder / "tls.key").write_bytes(new.key_pem)
+        after = await webhook.serial()
+        assert after != before
+        (webhook.folder / "tls.key").unlink()
+        assert await webhook.serial() == after
+
+
+def test_no_certificate_is_told(tmp_path):
+    with pytest.raises(SettingsError, match=r"no usable tls\.crt"):
+        ReloadingCertificate(tmp_path).server_context()
+
+
+def test_old_tls_is_refused(webhook):
+    assert webhook.certificate.server_context().minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+async def test_logs_hold_neither_patch_nor_reference(webhook, caplog):
+    caplog.set_level("DEBUG")
+    async with webhook:
+        await webhook.post(json.dumps(make_review()))
+    text = "\n".join(str(record.__dict__) for record in caplog.records if record.name.startswith("wi_operator"))
+    assert "mutate" in text
+    assert "very-private-name" not in text

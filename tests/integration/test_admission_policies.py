@@ -1,0 +1,427 @@
+"""Policies and webhook on a real API server, as the chart writes them; pods by server-side dry run."""
+
+import asyncio
+import base64
+import copy
+import json
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from wi_operator.core.certificate import ReloadingCertificate
+from wi_operator.admission.metrics import AdmissionMetrics
+from wi_operator.admission.server import build_app, start
+from wi_operator.admission.settings import InjectionSettings
+from wi_operator.core.clock import SystemClock
+from wi_operator.index.store import Index
+from wi_testkit.controlplane.plane import Plane
+from wi_testkit.pki import CertificateAuthority
+
+TEMPLATES = Path(__file__).parents[2] / "charts/workload-identity-operator/templates"
+ORGANIZATION = "identity.crewai.com/organization"
+UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+OTHER_UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3302"
+PATIENCE = 20.0
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "runAsUser": 1000,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+class Cluster:
+    """kubectl against the plane, as admin or as somebody else."""
+
+    def __init__(self, plane: Plane):
+        self.plane = plane
+        self.users = {}
+
+    def run(self, *arguments, item=None, user=None):
+        command = [self.plane.kubectl, *arguments]
+        if user:
+            self.users.setdefault(user, self.plane.mint_kubeconfig(user))
+            command.append(f"--kubeconfig={self.users[user]}")
+        if item is not None:
+            command.append("--filename=-")
+        return subprocess.run(
+            command,
+            env=self.plane.environment(),
+            input=None if item is None else json.dumps(item),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def create(self, item, namespace, **arguments):
+        """Ask the API server without storing anything; returns what it would store, and its warnings."""
+        done = self.run(
+            "create", "--dry-run=server", "--output=json", f"--namespace={namespace}", item=item, **arguments
+        )
+        return (json.loads(done.stdout) if done.returncode == 0 else None), done.stderr
+
+    def make_namespace(self, name, **labels):
+        metadata = {"name": name, "labels": labels}
+        self.must("apply", item={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        # No controllers here: the ServiceAccount plugin needs the account.
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
+        self.must("apply", item=account)
+
+    def must(self, *arguments, **keywords):
+        done = self.run(*arguments, **keywords)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def wait_for(is_true):
+    """A policy is in force some moments after it was written."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def make_pod(env=(), label=None, **fields):
+    container = {"name": "app", "image": "img", "command": ["run"], "securityContext": RESTRICTED, **fields}
+    container["env"] = [{"name": name, "value": value} for name, value in env]
+    metadata = {"name": "kick", "labels": {"identity.crewai.com/inject": label} if label else {}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+
+
+REFERENCE = [("DB", "secret://demo/db")]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    # An own plane: a policy on every pod and namespace would disturb the tests that share one.
+    with Plane(controllers=["validatingadmissionpolicy-status-controller"]) as plane:
+        cluster = Cluster(plane)
+        cluster.make_namespace("before")
+        cluster.must("create", "--namespace=before", item=make_pod(REFERENCE))
+        for name in ("policy-literals.yaml", "policy-organization.yaml"):
+            plane.run_kubectl("apply", "--filename", str(TEMPLATES / name))
+        cluster.make_namespace("team-a", **{"pod-security.kubernetes.io/enforce": "restricted"})
+        cluster.make_namespace("opted-out", **{"identity.crewai.com/allow-literal-references": "true"})
+        wait_for(lambda: cluster.create(make_pod(REFERENCE), "team-a")[0] is None)
+        wait_for(lambda: cluster.create(make_workload("Deployment", [("A", "secret://A/b")]), "team-a")[0] is None)
+        yield cluster
+
+
+def make_workload(kind, env, label=None):
+    template = copy.deepcopy(make_pod(env, label))
+    del template["apiVersion"], template["kind"], template["metadata"]["name"]
+    template["metadata"]["labels"]["app"] = "x"
+    selector = {"matchLabels": {"app": "x"}}
+    once = {**template, "spec": {**template["spec"], "restartPolicy": "Never"}}
+    spec = {
+        "Deployment": {"selector": selector, "template": template},
+        "ReplicaSet": {"selector": selector, "template": template},
+        "DaemonSet": {"selector": selector, "template": template},
+        "StatefulSet": {"selector": selector, "template": template, "serviceName": "x"},
+        "Job": {"template": once},
+        "CronJob": {"schedule": "0 0 * * *", "jobTemplate": {"spec": {"template": once}}},
+    }[kind]
+    group = "batch/v1" if kind in {"Job", "CronJob"} else "apps/v1"
+    return {"apiVersion": group, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
+
+
+KINDS = ["Deployment", "ReplicaSet", "DaemonSet", "StatefulSet", "Job", "CronJob"]
+
+
+def test_the_policies_pass_the_type_checker(cluster):
+    def read():
+        items = json.loads(cluster.must("get", "validatingadmissionpolicies", "--output=json"))["items"]
+        return {item["metadata"]["name"]: item.get("status", {}) for item in items}
+
+    wait_for(lambda: all("typeChecking" in status for status in read().values()))
+    assert {name: status["typeChecking"] for name, status in read().items()} == {
+        "wi-literals": {},
+        "wi-malformed-templates": {},
+        "wi-organization": {},
+        "wi-unlabelled-templates": {},
+    }
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("value", ["secret://demo/db", "secret:///db", "secret://Malformed", "secret://"])
+def test_a_literal_in_an_unlabelled_pod_is_refused(cluster, value):
+    made, complaint = cluster.create(make_pod([("X", "1"), ("DB", value)]), "team-a")
+    assert made is None
+    assert "container app, variable DB holds a secret:// reference" in complaint
+    assert 'set the label identity.crewai.com/inject: "true"' in complaint
+
+
+@pytest.mark.attack
+def test_a_literal_in_an_init_container_is_refused(cluster):
+    pod = make_pod()
+    pod["spec"]["initContainers"] = [{**make_pod(REFERENCE)["spec"]["containers"][0], "name": "setup"}]
+    assert "container setup, variable DB" in cluster.create(pod, "team-a")[1]
+
+
+@pytest.mark.attack
+def test_a_labelled_pod_is_refused_when_the_injector_did_not_run(cluster):
+    assert "the injector did not run" in cluster.create(make_pod(REFERENCE, "true"), "team-a")[1]
+
+
+@pytest.mark.parametrize("env", [(), [("A", "https://x"), ("B", "my secret://a/b"), ("C", "")]])
+def test_other_pods_are_admitted(cluster, env):
+    assert cluster.create(make_pod(env), "team-a")[0]
+
+
+def test_a_namespace_may_opt_out(cluster):
+    assert cluster.create(make_pod(REFERENCE), "opted-out")[0]
+
+
+def test_a_pod_from_before_can_be_updated(cluster):
+    cluster.must("label", "pod", "kick", "--namespace=before", "a=b", "--overwrite")
+
+
+@pytest.mark.attack
+def test_a_literal_in_an_ephemeral_container_is_refused(cluster):
+    def patch(env):
+        body = {"spec": {"ephemeralContainers": [{"name": "debug", "image": "i", "env": env}]}}
+        return cluster.run(
+            "patch", "pod", "kick", "--namespace=before", "--subresource=ephemeralcontainers", "--dry-run=server",
+            "--type=strategic", f"--patch={json.dumps(body)}",
+        )  # fmt: skip
+
+    assert "container debug, variable DB" in patch([{"name": "DB", "value": "secret://demo/db"}]).stderr
+    # The containers of the pod itself are from before the policy.
+    assert patch([{"name": "DB", "value": "x"}]).returncode == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_malformed_reference_in_a_template_is_refused(cluster, kind):
+    made, complaint = cluster.create(make_workload(kind, [("DB", "secret://Demo/db")], "true"), "team-a")
+    assert made is None
+    assert "container app, variable DB holds a malformed reference; the form is secret://[credential]/" in complaint
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unlabelled_template_is_warned(cluster, kind):
+    made, complaint = cluster.create(make_workload(kind, REFERENCE), "team-a")
+    assert made
+    assert "Warning: " in complaint
+    assert "lacks the label identity.crewai.com/inject" in complaint
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_good_template_is_silent(cluster, kind):
+    made, complaint = cluster.create(make_workload(kind, REFERENCE, "true"), "team-a")
+    assert made
+    assert complaint == ""
+
+
+def test_a_workload_from_before_can_be_scaled(cluster):
+    workload = make_workload("Deployment", [("DB", "secret://Demo/db")])
+    cluster.must("create", "--namespace=opted-out", item=workload)
+    cluster.must("label", "namespace", "opted-out", "identity.crewai.com/allow-literal-references-")
+    try:
+        wait_for(lambda: cluster.create(make_workload("Job", [("DB", "secret://D/b")]), "opted-out")[0] is None)
+        # Not by kubectl scale: that writes the subresource, which the policy does not cover.
+        cluster.must("patch", "deployment", "x", "--namespace=opted-out", '--patch={"spec":{"replicas":0}}')
+        changed = '{"spec":{"template":{"metadata":{"annotations":{"a":"b"}}}}}'
+        done = cluster.run("patch", "deployment", "x", "--namespace=opted-out", f"--patch={changed}")
+        assert "malformed reference" in done.stderr
+    finally:
+        cluster.must("label", "namespace", "opted-out", "identity.crewai.com/allow-literal-references=true")
+
+
+@pytest.fixture(scope="module")
+def tenant(cluster):
+    """May do everything to namespaces, and bind one organization."""
+    everything = ["namespaces", "namespaces/status", "namespaces/finalize"]
+    rules = [
+        {"apiGroups": [""], "resources": everything, "verbs": ["*"]},
+        {
+            "apiGroups": ["identity.crewai.com"],
+            "resources": ["organizations"],
+            "verbs": ["bind"],
+            "resourceNames": [OTHER_UUID],
+        },
+    ]
+    group = "rbac.authorization.k8s.io"
+    cluster.must(
+        "apply",
+        item={"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": "tenant"}, "rules": rules},
+    )
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "tenant"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "tenant"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "tenant"}],
+    }
+    cluster.must("apply", item=binding)
+    cluster.make_namespace("tenants")
+    wait_for(lambda: cluster.run("get", "namespaces", user="tenant").returncode == 0)
+    return "tenant"
+
+
+def annotate(cluster, value, *flags, user=None):
+    patch = json.dumps({"metadata": {"annotations": {ORGANIZATION: value}}})
+    return cluster.run(
+        "patch", "namespace", "tenants", "--type=merge", f"--patch={patch}", "--dry-run=server", *flags, user=user
+    )
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("flags", [[], ["--subresource=status"]])
+def test_a_tenant_cannot_take_an_organization(cluster, tenant, flags):
+    done = annotate(cluster, UUID, *flags, user=tenant)
+    assert f"needs the verb bind on organizations.identity.crewai.com {UUID}" in done.stderr
+    assert done.returncode
+    assert annotate(cluster, UUID, *flags).returncode == 0
+
+
+@pytest.mark.attack
+def test_a_tenant_cannot_take_one_by_finalize(cluster, tenant):
+    item = json.loads(cluster.must("get", "namespace", "tenants", "--output=json"))
+    item["metadata"]["annotations"] = {ORGANIZATION: UUID}
+    done = cluster.run("replace", "--raw=/api/v1/namespaces/tenants/finalize", item=item, user=tenant)
+    assert "needs the verb bind" in done.stderr
+    assert ORGANIZATION not in cluster.must("get", "namespace", "tenants", "--output=json")
+
+
+@pytest.mark.attack
+def test_a_tenant_cannot_create_a_namespace_of_an_organization(cluster, tenant):
+    def namespace(value):
+        metadata = {"name": "new", "annotations": {ORGANIZATION: value}}
+        return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+    assert "needs the verb bind" in cluster.create(namespace(UUID), "default", user=tenant)[1]
+    assert cluster.create(namespace(OTHER_UUID), "default", user=tenant)[0]
+
+
+def test_whoever_may_bind_may_set(cluster, tenant):
+    assert annotate(cluster, OTHER_UUID, user=tenant).returncode == 0
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("value", [None, OTHER_UUID])
+def test_leaving_an_organization_needs_bind_on_it(cluster, tenant, value):
+    cluster.must("annotate", "namespace", "tenants", f"{ORGANIZATION}={UUID}")
+    try:
+        assert f"organizations.identity.crewai.com {UUID}" in annotate(cluster, value, user=tenant).stderr
+        assert annotate(cluster, value).returncode == 0
+    finally:
+        cluster.must("annotate", "namespace", "tenants", f"{ORGANIZATION}-")
+
+
+def test_a_tenant_may_change_everything_else(cluster, tenant):
+    cluster.must("label", "namespace", "tenants", "a=b", "--overwrite", user=tenant)
+
+
+@pytest.mark.parametrize("value", [UUID.upper(), "team-a", "", f"{UUID} "])
+def test_only_a_lower_case_uuid_is_taken(cluster, tenant, value):
+    done = annotate(cluster, value)
+    assert (done.returncode == 0) is (value == "")
+    assert value == "" or "must be a lower-case UUID" in done.stderr
+
+
+class RunningWebhook:
+    """The product's listener in a thread of its own."""
+
+    def __init__(self, folder, authority):
+        authority.issue(["127.0.0.1"]).write(folder)
+        self._folder = folder
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self):
+        self._thread.start()
+        self._runner = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(PATIENCE)
+        return self._runner.addresses[0][1]
+
+    def __exit__(self, *_):
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(PATIENCE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self):
+        app = build_app(
+            index=Index(),
+            settings=lambda: InjectionSettings("registry.test/wi@sha256:" + "0" * 64, "https://grants", "PEM"),
+            is_ready=lambda: True,
+            metrics=AdmissionMetrics(CollectorRegistry()),
+            clock=SystemClock(),
+        )
+        tls = ReloadingCertificate(self._folder).server_context()
+        return await start(app, host="127.0.0.1", port=0, tls=tls)
+
+
+def render_configurations(port, authority):
+    """The chart's file with its Service replaced by our address, and the CA that the controller would apply."""
+    text = (TEMPLATES / "webhook-configuration.yaml").read_text()
+    documents = list(yaml.safe_load_all(text.replace("{{ .Release.Namespace }}", "wi-system")))
+    for webhook in (webhook for document in documents for webhook in document["webhooks"]):
+        path = webhook["clientConfig"]["service"]["path"]
+        bundle = base64.b64encode(authority.pem).decode()
+        webhook["clientConfig"] = {"url": f"https://127.0.0.1:{port}{path}", "caBundle": bundle}
+    return documents
+
+
+@pytest.fixture(scope="module")
+def injected(cluster, tmp_path_factory):
+    authority = CertificateAuthority()
+    with RunningWebhook(tmp_path_factory.mktemp("webhook"), authority) as port:
+        documents = render_configurations(port, authority)
+        for document in documents:
+            cluster.must("apply", item=document)
+        wait_for(lambda: cluster.create(make_pod(REFERENCE, "true"), "team-a")[0])
+        yield cluster
+        for document in documents:
+            cluster.must("delete", item=document)
+
+
+def test_an_injected_pod_is_admitted_under_pod_security_restricted(injected):
+    pod = make_pod([*REFERENCE, ("URL", "u:$(DB)")], "true")
+    pod["spec"]["affinity"] = {"podAntiAffinity": {}}
+    made, complaint = injected.create(pod, "team-a")
+    (sidecar,) = made["spec"]["initContainers"]
+    assert "Warning: CredentialNotFound" in complaint
+    assert sidecar["name"] == "wi-sidecar"
+    # Had the ServiceAccount plugin found the path free, it would have mounted the application's API token.
+    assert [mount["name"] for mount in sidecar["volumeMounts"]][-2:] == ["wi-token", "wi-no-api-token"]
+    assert made["spec"]["containers"][0]["command"] == ["python3", "-I", "-S", "/run/wi/launch.py", "--", "run"]
+    assert "env" not in made["spec"]["containers"][0]
+
+
+def test_the_stored_pod_is_not_changed_by_a_second_call(injected):
+    made, _ = injected.create(make_pod(REFERENCE, "true"), "team-a")
+    # What the API server answers holds all its defaults, as a reinvocation sees them.
+    again = {**made, "metadata": {key: made["metadata"][key] for key in ("name", "labels", "annotations")}}
+    second, _ = injected.create(again, "team-a")
+    assert second["spec"] == made["spec"]
+    assert second["metadata"]["annotations"] == made["metadata"]["annotations"]
+
+
+def test_a_refusal_reaches_the_user(injected):
+    made, complaint = injected.create(make_pod([("DB", "secret://demo")], "true"), "team-a")
+    assert made is None
+    assert "container 'app', variable 'DB': the secret's name is missing at position 13" in complaint
+
+
+def test_a_pod_without_command_is_refused(injected):
+    _, complaint = injected.create(make_pod(REFERENCE, "true", command=[]), "team-a")
+    assert "takes secrets (DB) but has no command" in complaint
+
+
+def test_system_namespaces_are_left_alone(injected):
+    injected.make_namespace("kube-system")
+    assert injected.create(make_pod((), "true"), "kube-system")[0]
+    assert "did not run" in injected.create(make_pod(REFERENCE, "true"), "kube-system")[1]
+
+
+def test_the_configuration_needs_no_ca_bundle_to_be_applied(cluster):
+    text = (TEMPLATES / "webhook-configuration.yaml").read_text().replace("{{ .Release.Namespace }}", "wi-system")
+    for document in yaml.safe_load_all(text):
+        document["metadata"]["name"] = "dry"
+        assert cluster.create(document, "default")[0]

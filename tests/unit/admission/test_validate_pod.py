@@ -1,0 +1,226 @@
+"""What is refused, and that the message names container, variable and remedy."""
+
+import copy
+import re
+
+import pytest
+
+REFERENCE = [("DB", "secret://demo/db")]
+
+
+def refused(kit, pod, pattern, **arguments):
+    problems = kit.judge(pod, **arguments).problems
+    assert any(re.search(pattern, problem) for problem in problems), problems
+    return problems
+
+
+def test_all_problems_are_told_at_once(kit):
+    pod = kit.pod(
+        kit.container(env=[("A", "secret://DEMO/a"), ("B", "secret://demo/a/b")], command=[]),
+        init=[kit.container("setup", env=[("C", "secret://")])],
+    )
+    problems = kit.judge(pod).problems
+    assert [p.split(":")[0] for p in problems] == [
+        "init container 'setup', variable 'C'",
+        "container 'app', variable 'A'",
+        "container 'app', variable 'B'",
+        "container 'app' takes secrets (A, B) but has no command",
+    ]
+
+
+def test_a_malformed_reference_shows_position_and_form(kit):
+    refused(
+        kit,
+        kit.pod(kit.container(env=[("A", "secret://demo/a#k?version=1")])),
+        r"container 'app', variable 'A': .*at position 17; write secret://demo/a\?version=1#k",
+    )
+
+
+@pytest.mark.parametrize("command", [None, []])
+def test_no_command(kit, command):
+    container = kit.container(env=REFERENCE)
+    container["command"] = command
+    refused(kit, kit.pod(container), r"'app' takes secrets \(DB\) but has no command: set command.*envfile")
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"command": ["run", "--pw=$(DB)"]}, "command"),
+        ({"args": ["$(URL)"]}, "args"),
+        ({"livenessProbe": {"exec": {"command": ["check", "$(DB)"]}}}, "livenessProbe.exec.command"),
+        ({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(DB)"}]}, "volumeMounts.subPathExpr"),
+    ],
+)
+def test_a_secret_outside_env(kit, fields, place):
+    pod = kit.pod(kit.container(env=[*REFERENCE, ("URL", "u$(DB)")], **fields))
+    refused(kit, pod, rf"container 'app': {place} refers to \$\((DB|URL)\)")
+
+
+def test_other_variables_may_stand_in_args(kit):
+    pod = kit.pod(kit.container(env=[*REFERENCE, ("P", "1")], args=["$(P)", "$$(DB)", "$(NOPE)"]))
+    assert kit.judge(pod).problems == ()
+
+
+@pytest.mark.parametrize("python", ["$(DB)", "/bin/sh -c", "python3;x", "ü"])
+def test_an_interpreter_that_is_no_program(kit, python):
+    annotations = {"identity.crewai.com/python": python}
+    refused(kit, kit.pod(kit.container(env=REFERENCE), annotations=annotations), "identity.crewai.com/python")
+
+
+@pytest.mark.parametrize("name", ["has_dot.", "x" * 128, "%41."])
+def test_a_name_that_key_vault_cannot_have(kit, name):
+    refused(kit, kit.pod(kit.container(env=[("A", f"secret://demo/{name}")])), "variable 'A': .*no Key Vault name")
+
+
+def test_a_version_that_key_vault_cannot_have(kit):
+    refused(kit, kit.pod(kit.container(env=[("A", "secret:///a?version=1")])), "no Key Vault version")
+
+
+@pytest.mark.parametrize("reference", ["secret://demo/under_score", "secret://aws/path.with.dots", "secret://nope/a.b"])
+def test_names_are_judged_by_the_rules_of_their_vault(kit, reference):
+    assert kit.judge(kit.pod(kit.container(env=[("A", reference)]))).problems == ()
+
+
+def test_containers_with_our_names(kit):
+    refused(kit, kit.pod(kit.container("wi-app", env=REFERENCE)), "container 'wi-app': names that begin with wi-")
+    pod = kit.pod(kit.container(env=REFERENCE), init=[kit.container("wi-sidecar")])
+    refused(kit, pod, "init container 'wi-sidecar': names that begin with wi-")
+
+
+def test_volumes_with_our_names(kit):
+    for name in ("wi-token", "wi-anything"):
+        pod = kit.pod(kit.container(env=REFERENCE), volumes=[{"name": name, "emptyDir": {}}])
+        refused(kit, pod, f"volume '{name}': names that begin with wi-")
+
+
+def set_image(sidecar):
+    sidecar["image"] = "evil"
+
+
+def set_command(sidecar):
+    sidecar["command"] = ["sh"]
+
+
+def add_capability(sidecar):
+    sidecar["securityContext"]["capabilities"]["add"] = ["SYS_PTRACE"]
+
+
+def set_issuer(sidecar):
+    sidecar["env"].append({"name": "WI_GRANTS_URL", "value": "https://evil"})
+
+
+def drop_cover(sidecar):
+    del sidecar["volumeMounts"][-1]
+
+
+def add_hook(sidecar):
+    sidecar["lifecycle"] = {"postStart": {"exec": {"command": ["sh"]}}}
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("change", [set_image, set_command, add_capability, set_issuer, drop_cover, add_hook])
+def test_a_forged_sidecar(kit, change):
+    pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
+    assert kit.judge(pod).problems == ()
+    change(pod["spec"]["initContainers"][0])
+    refused(kit, pod, "'wi-sidecar' is not what the operator wrote")
+
+
+@pytest.mark.attack
+def test_a_second_sidecar(kit):
+    pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
+    pod["spec"]["initContainers"].append(copy.deepcopy(pod["spec"]["initContainers"][0]))
+    refused(kit, pod, "'wi-sidecar': names that begin with wi-")
+
+
+@pytest.mark.attack
+def test_a_forged_token_volume(kit):
+    pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
+    pod["spec"]["volumes"][1]["projected"]["sources"].append({"secret": {"name": "x"}})
+    refused(kit, pod, "volume 'wi-token'")
+
+
+@pytest.mark.attack
+def test_a_mount_of_the_token_in_the_application(kit):
+    pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
+    pod["spec"]["containers"][0]["volumeMounts"].append({"name": "wi-token", "mountPath": "/t"})
+    refused(kit, pod, "container 'app': mounts volume 'wi-token'")
+
+
+@pytest.mark.attack
+def test_a_writable_mount_of_the_launcher(kit):
+    pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
+    pod["spec"]["containers"][0]["volumeMounts"][0]["readOnly"] = False
+    refused(kit, pod, "container 'app': mounts volume 'wi-run-")
+
+
+@pytest.mark.parametrize("path", ["/run/wi", "/run/wi/", "/run/wi/app"])
+def test_a_mount_over_the_launcher(kit, path):
+    pod = kit.pod(kit.container(env=REFERENCE, volumeMounts=[{"name": "v", "mountPath": path}]))
+    refused(kit, pod, "container 'app': volume 'v' is mounted at /run/wi")
+
+
+@pytest.mark.parametrize("spec", [{"os": {"name": "windows"}}, {"nodeSelector": {"kubernetes.io/os": "windows"}}])
+def test_windows(kit, spec):
+    refused(kit, kit.pod(kit.container(env=REFERENCE), **spec), "Linux nodes only")
+
+
+@pytest.mark.parametrize(("policy", "is_refused"), [("ClusterFirst", True), ("ClusterFirstWithHostNet", False)])
+def test_host_network(kit, policy, is_refused):
+    pod = kit.pod(kit.container(env=REFERENCE), hostNetwork=True, dnsPolicy=policy)
+    assert bool(kit.judge(pod).problems) is is_refused
+
+
+SAFE = {"runAsUser": 1000}
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("sharing", ["shareProcessNamespace", "hostPID"])
+@pytest.mark.parametrize(
+    ("pod_context", "context", "problem"),
+    [
+        ({}, SAFE, None),
+        (SAFE, {}, None),
+        ({"runAsNonRoot": True}, {}, None),
+        ({}, {}, "may do so"),
+        (SAFE, {"runAsUser": 0}, "runs as root"),
+        ({"runAsUser": 29387}, {}, "sidecar's user"),
+        (SAFE, {"capabilities": {"add": ["SYS_PTRACE"]}}, "capability SYS_PTRACE"),
+        (SAFE, {"capabilities": {"add": ["ALL"]}}, "capability ALL"),
+        (SAFE, {"privileged": True}, "privileged"),
+        ({"runAsNonRoot": True}, {"runAsNonRoot": False}, "may do so"),
+    ],
+)
+def test_shared_processes(kit, sharing, pod_context, context, problem):
+    container = kit.container(env=REFERENCE, securityContext=context)
+    verdict = kit.judge(kit.pod(container, securityContext=pod_context, **{sharing: True}))
+    if problem:
+        assert re.search(f"container 'app' .*{problem}", verdict.problems[0])
+    else:
+        assert verdict.problems == ()
+        assert "shares its process namespace" in verdict.warnings[0]
+
+
+@pytest.mark.attack
+def test_a_container_without_secrets_may_not_read_the_sidecar_either(kit):
+    pod = kit.pod(
+        kit.container(env=REFERENCE, securityContext=SAFE),
+        kit.container("other", securityContext={"runAsUser": 0}),
+        shareProcessNamespace=True,
+    )
+    refused(kit, pod, "container 'other' runs as root")
+
+
+@pytest.mark.attack
+def test_shared_processes_where_the_platform_chooses_the_user(kit):
+    settings = type(kit.settings)(sidecar_image="i", grants_url="https://g", ca_bundle="", sidecar_uid=None)
+    pod = kit.pod(kit.container(env=REFERENCE, securityContext=SAFE), shareProcessNamespace=True)
+    refused(kit, pod, "the platform chooses", settings=settings)
+
+
+def test_a_declaration_with_a_malformed_reference(kit):
+    pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
+    item = pod["spec"]["initContainers"][0]["env"][0]
+    item["value"] = item["value"].replace("secret://demo/db", "secret://demo/")
+    refused(kit, pod, "container 'app', variable 'DB': the secret's name is empty")
