@@ -1,0 +1,1 @@
+"""Runs inside the automation container; standard library only."""

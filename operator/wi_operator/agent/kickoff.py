@@ -1,0 +1,244 @@
+"""One kickoff: revalidate the grants, get tokens, read every declared secret now, and answer for all of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from wi_kickoff import wire
+from wi_operator.agent.client import HttpClient, TransportError
+from wi_operator.agent.declaration import Declaration, Entry, Template, Variable
+from wi_operator.agent.grant_set import AZURE_KEY_VAULT, Grant, GrantSet
+from wi_operator.agent.grants import GrantCache
+from wi_operator.agent.report import Failure, error_lines, fingerprint, log_failures, resolved_line
+from wi_operator.agent.retry import Deadline, retry
+from wi_operator.agent.settings import Budgets
+from wi_operator.agent.tokens import TokenCache, TokenKey, allowed, azure_facts
+from wi_operator.agent.values import extract
+from wi_operator.api.reference import MalformedReferenceError, azure_secret_name
+from wi_operator.core.clock import Clock, format_rfc3339
+from wi_operator.core.log import fields
+from wi_operator.core.secret import SecretValue
+from wi_operator.federation.diagnosis import grants as grant_rows
+from wi_operator.federation.diagnosis import kickoff as rows
+from wi_operator.federation.diagnosis.base import DiagnosedError
+from wi_operator.vaults.azure import UNAUTHORIZED, KeyVault
+from wi_operator.vaults.base import VaultSecret
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A variable's value, with what may be told of it."""
+
+    variable: Variable
+    value: SecretValue
+    config: str
+    secret: VaultSecret
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadKey:
+    """What makes two variables one read; names compare without case in Key Vault."""
+
+    token: TokenKey
+    vault_url: str
+    secret: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a kickoff works with; ``cloud`` gives the client that trusts what the grants say."""
+
+    grants: GrantCache
+    tokens: TokenCache
+    cloud: Callable[[], HttpClient]
+    clock: Clock
+    budgets: Budgets
+
+
+class Kickoffs:
+    """Serves the kickoffs of one pod."""
+
+    def __init__(self, declaration: Declaration, services: Services) -> None:
+        self._declaration = declaration
+        self._services = services
+
+    async def run(self, container: str, source: str, deadline: Deadline) -> wire.Reply:
+        """Return the reply to a container's request; every failure is in the reply, nothing is raised."""
+        entries = self._declaration[container]
+        variables = [entry for entry in entries if isinstance(entry, Variable)]
+        identity = {"kickoff": os.urandom(8).hex(), "container": container, "source": source}
+        began = self._services.clock.monotonic()
+        try:
+            grants = await self._services.grants.revalidate(deadline)
+        except DiagnosedError as error:
+            return _failed([Failure(v.name, v.reference, error.diagnosis) for v in variables], len(variables), identity)
+        kickoff = _Kickoff(self._services, grants, deadline)
+        outcomes = await asyncio.gather(*(kickoff.resolve(variable) for variable in variables))
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        if failures:
+            return _failed(failures, len(variables), identity)
+        resolved = [outcome for outcome in outcomes if isinstance(outcome, Resolved)]
+        identity["ms"] = str(_milliseconds(self._services.clock.monotonic() - began))
+        return _succeeded(entries, resolved, self._tell(resolved, grants, identity))
+
+    def _tell(self, resolved: Sequence[Resolved], grants: GrantSet, identity: dict[str, str]) -> list[str]:
+        lines = []
+        for config, count in Counter(one.config for one in resolved).items():
+            line = resolved_line(config, count)
+            secrets = [_log_fields(one, grants.fingerprint_key) for one in resolved if one.config == config]
+            log.info(line, extra=fields(**identity, config=config, secrets=secrets))
+            lines.append(line)
+        now = self._services.clock.now()
+        return lines + list(dict.fromkeys(line for one in resolved if (line := _expiry_warning(one, now))))
+
+
+@dataclass(slots=True)
+class _Kickoff:
+    """The state of one kickoff: nothing in it outlives it, so a value read earlier cannot serve it."""
+
+    services: Services
+    grants: GrantSet
+    deadline: Deadline
+    _reads: dict[_ReadKey, asyncio.Task[tuple[VaultSecret, int]]] = field(default_factory=dict)
+    _tokens: dict[TokenKey, asyncio.Task[SecretValue]] = field(default_factory=dict)
+    _renewed: set[TokenKey] = field(default_factory=set)
+
+    async def resolve(self, variable: Variable) -> Resolved | Failure:
+        try:
+            grant = self._grant(variable.reference.credential)
+            secret, milliseconds = await self._read_shared(variable, grant)
+            value = extract(secret.value, variable.reference)
+        except DiagnosedError as error:
+            return Failure(variable.name, variable.reference, error.diagnosis)
+        return Resolved(variable, value, str(grant.config), secret, milliseconds)
+
+    def _grant(self, credential: str) -> Grant:
+        grant = self.grants.grants.get(credential)
+        if grant is None:
+            refusal = self.grants.refusals.get(credential)
+            raise DiagnosedError(refusal or grant_rows.NOT_GRANTED.diagnose(credential=credential))
+        return grant
+
+    async def _read_shared(self, variable: Variable, grant: Grant) -> tuple[VaultSecret, int]:
+        if grant.provider != AZURE_KEY_VAULT or grant.azure is None:
+            raise DiagnosedError(grant_rows.BY_REASON["NotSupportedYet"].diagnose())
+        reference = variable.reference
+        try:
+            name = azure_secret_name(reference)
+        except MalformedReferenceError as error:
+            raise DiagnosedError(rows.INVALID_SECRET_NAME.diagnose(detail=str(error))) from error
+        token = TokenKey.of(self.grants, grant)
+        key = _ReadKey(token, grant.azure.vault_url, name.lower(), reference.version.lower())
+        if key not in self._reads:
+            self._reads[key] = asyncio.create_task(self._read(name, key, grant))
+        return await self._reads[key]
+
+    async def _read(self, name: str, key: _ReadKey, grant: Grant) -> tuple[VaultSecret, int]:
+        began = self.services.clock.monotonic()
+
+        async def once() -> VaultSecret:
+            return await self._read_once(name, key, grant)
+
+        secret = await retry(once, deadline=self.deadline, budgets=self.services.budgets)
+        return secret, _milliseconds(self.services.clock.monotonic() - began)
+
+    async def _read_once(self, name: str, key: _ReadKey, grant: Grant) -> VaultSecret:
+        facts = azure_facts(grant.azure) if grant.azure else {}
+        # Checked before the token is asked for: no token is even minted for a host that may not have it.
+        vault = KeyVault(allowed(key.vault_url, grant), facts)
+        token = await self._token(key.token, grant)
+        client = self.services.cloud()
+        try:
+            response = await client.send(vault.build_read(name, key.version, token))
+            if response.status == UNAUTHORIZED:
+                token = await self._replace_token(key.token, grant, token)
+                response = await client.send(vault.build_read(name, key.version, token))
+        except TransportError as error:
+            raise DiagnosedError(error.diagnose(vault=True)) from error
+        return vault.read_answer(name, key.version, response)
+
+    async def _token(self, key: TokenKey, grant: Grant) -> SecretValue:
+        """Return this kickoff's token: asked for once, whatever comes of it."""
+        if key not in self._tokens:
+            self._tokens[key] = asyncio.create_task(self._ask_token(key, grant))
+            self._tokens[key].add_done_callback(_mark_retrieved)
+        return await asyncio.shield(self._tokens[key])
+
+    async def _ask_token(self, key: TokenKey, grant: Grant) -> SecretValue:
+        async def remint() -> Grant:
+            renewed = await self.services.grants.refresh(anew=True)
+            return _renewed_grant(renewed, grant)
+
+        return await self.services.tokens.token(key, grant, remint=remint, deadline=self.deadline)
+
+    async def _replace_token(self, key: TokenKey, grant: Grant, refused: SecretValue) -> SecretValue:
+        """Return another token after the vault refused one; the first reader to come asks, once per kickoff."""
+        if key not in self._renewed:
+            self._renewed.add(key)
+            self.services.tokens.drop(key, refused)
+            self._tokens.pop(key, None)
+        return await self._token(key, grant)
+
+
+def _mark_retrieved(task: asyncio.Task[SecretValue]) -> None:
+    # Whoever waited may have run out of time; asyncio would complain of an error that nobody saw.
+    if not task.cancelled():
+        task.exception()
+
+
+def _renewed_grant(renewed: GrantSet, grant: Grant) -> Grant:
+    anew = renewed.grants.get(grant.credential)
+    if anew is None:
+        refusal = renewed.refusals.get(grant.credential)
+        raise DiagnosedError(refusal or grant_rows.NOT_GRANTED.diagnose(credential=grant.credential))
+    return anew
+
+
+def _succeeded(entries: Sequence[Entry], resolved: Sequence[Resolved], lines: Sequence[str]) -> wire.Reply:
+    values = {one.variable.name: one.value for one in resolved}
+    told = [wire.Field(wire.LOG_LINE, line) for line in lines]
+    return wire.Reply(True, (*told, *(_field(entry, values) for entry in entries)))
+
+
+def _field(entry: Entry, values: dict[str, SecretValue]) -> wire.Field:
+    if isinstance(entry, Template):
+        return wire.Field(wire.TEMPLATE, f"{entry.name}={entry.template}")
+    return wire.Field(wire.VALUE, f"{entry.name}={values[entry.name].reveal()}")
+
+
+def _failed(failures: Sequence[Failure], total: int, identity: dict[str, str]) -> wire.Reply:
+    log.error("kickoff failed", extra=fields(**identity, failures=log_failures(failures)))
+    return wire.Reply(False, tuple(wire.Field(wire.MESSAGE, line) for line in error_lines(failures, total)))
+
+
+def _log_fields(one: Resolved, key: bytes) -> dict[str, object]:
+    return {
+        "variable": one.variable.name,
+        "reference": str(one.variable.reference),
+        "version": one.secret.version,
+        "ms": one.milliseconds,
+        "fingerprint": fingerprint(key, one.value),
+    }
+
+
+def _expiry_warning(one: Resolved, now: float) -> str:
+    expires = one.secret.expires
+    if expires is None or expires > now:
+        return ""
+    name = one.variable.reference.secret
+    return (
+        f"Workload identity warning: secret '{name}' expired at {format_rfc3339(expires)}; the vault still hands it out"
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

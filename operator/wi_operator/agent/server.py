@@ -1,0 +1,128 @@
+"""The unix sockets that containers ask on: one per container, so that the path says who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+from wi_kickoff import wire
+from wi_operator.agent.retry import Deadline
+from wi_operator.agent.settings import Budgets
+from wi_operator.core.clock import Clock
+from wi_operator.core.log import fields
+from wi_operator.federation.diagnosis import kickoff as rows
+from wi_operator.federation.diagnosis.base import Row
+
+SOCKET_MODE = 0o666
+"""Containers run as any user; the folder is mounted only in its own container."""
+LAUNCHER_MODE = 0o644
+REQUEST_SECONDS = 5.0
+BACKLOG = 64
+
+Run = Callable[[str, str, Deadline], Awaitable[wire.Reply]]
+
+log = logging.getLogger(__name__)
+
+
+class KickoffServer:
+    """Answers kickoffs, a few at a time; who finds the queue full is told so at once."""
+
+    def __init__(self, run: Run, *, budgets: Budgets, clock: Clock) -> None:
+        self._run = run
+        self._budgets = budgets
+        self._clock = clock
+        self._parallel = asyncio.Semaphore(budgets.parallel_kickoffs)
+        self._servers: list[asyncio.Server] = []
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def start(self, folder: str, container: str, launcher: bytes) -> None:
+        """Serve one container in its folder; the file ``started`` is written last."""
+        prepare_folder(folder, launcher)
+        listener = bind(os.path.join(folder, wire.SOCKET_NAME))
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._serve(container, reader, writer))
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
+
+        self._servers.append(
+            await asyncio.start_unix_server(accept, sock=listener, backlog=BACKLOG, limit=wire.MAX_REQUEST)
+        )
+
+    async def stop(self) -> None:
+        """Take no more, and give kickoffs under way a moment to end."""
+        for server in self._servers:
+            server.close()
+        if self._open:
+            await asyncio.wait(self._open, timeout=self._budgets.shutdown)
+
+    async def _serve(self, container: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            source = wire.decode_request(await asyncio.wait_for(reader.readline(), REQUEST_SECONDS))
+            writer.write(wire.encode_reply(await self._answer(container, source)))
+            await asyncio.wait_for(writer.drain(), REQUEST_SECONDS)
+        except (wire.WireError, ValueError, TimeoutError, OSError) as error:
+            log.warning("request not served", extra=fields(container=container, problem=type(error).__name__))
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, container: str, source: str) -> wire.Reply:
+        if len(self._open) > self._budgets.parallel_kickoffs + self._budgets.waiting_kickoffs:
+            return _error(rows.SIDECAR_BUSY)
+        deadline = Deadline.after(self._clock, self._budgets.kickoff)
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                await self._parallel.acquire()
+        except TimeoutError:
+            return _error(rows.SIDECAR_BUSY)
+        try:
+            return await self._run(container, source, deadline)
+        except Exception as error:
+            # Its text might quote a value: only the type is told.
+            log.exception("kickoff failed", extra=fields(container=container))
+            return _error(rows.INTERNAL_ERROR, type(error).__name__)
+        finally:
+            self._parallel.release()
+
+
+def prepare_folder(folder: str, launcher: bytes) -> None:
+    """Put the launcher into the folder; a ``started`` of an earlier run is removed first."""
+    os.makedirs(folder, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, wire.STARTED_NAME))
+    target = os.path.join(folder, wire.LAUNCHER_NAME)
+    # Replaced whole: a container that starts at this moment must not read half a file.
+    with open(target + ".new", "wb") as file:
+        file.write(launcher)
+        os.fchmod(file.fileno(), LAUNCHER_MODE)
+    os.replace(target + ".new", target)
+
+
+def mark_started(folder: str) -> None:
+    """Write the file that the startup probe looks for."""
+    with open(os.path.join(folder, wire.STARTED_NAME), "wb"):
+        pass
+
+
+def bind(path: str) -> socket.socket:
+    """Return a listening socket at ``path``, replacing a stale one without a moment without any."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    fresh = path + ".new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fresh)
+    listener.bind(fresh)
+    os.chmod(fresh, SOCKET_MODE)
+    listener.listen(BACKLOG)
+    os.replace(fresh, path)
+    return listener
+
+
+def _error(row: Row, detail: str = "") -> wire.Reply:
+    diagnosis = row.diagnose(detail=detail)
+    return wire.Reply(False, (wire.Field(wire.MESSAGE, f"{diagnosis.reason}: {diagnosis.message}"),))
