@@ -6,6 +6,7 @@ The sidecar's path imports nothing but the sidecar: it is multiplied by every po
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -28,6 +29,8 @@ USAGE = 64
 
 
 def _sidecar() -> int:
+    # Process 1 ignores a signal without a handler: one that comes while modules load must end it too.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from wi_operator.agent.process import main as run
 
     return run(os.environ)
@@ -36,12 +39,12 @@ def _sidecar() -> int:
 def _served(name: str) -> Callable[[], int]:
     def run() -> int:
         import asyncio
+        import importlib
 
-        from wi_operator import processes
         from wi_operator.core.errors import SettingsError
 
         try:
-            code: int = asyncio.run(getattr(processes, f"run_{name}")())
+            code: int = asyncio.run(importlib.import_module(f"wi_operator.processes.{name}").run())
         except SettingsError as error:
             print(f"wi-operator {name}: {error}", file=sys.stderr)
             return UNUSABLE

@@ -31,6 +31,7 @@ WATCH_LINE_LIMIT = 4 * 1024 * 1024
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class KubernetesClient:
@@ -79,6 +80,10 @@ class KubernetesClient:
         """Apply a JSON merge patch (RFC 7396)."""
         return await self._call("PATCH", path, body=body, content_type=MERGE_PATCH, query=query)
 
+    async def read_metadata(self, path: str) -> dict[str, Any]:
+        """Return an object's metadata only, by an empty patch: our role may patch some Secrets, and must not read them."""
+        return await self._call("PATCH", path, body={}, content_type=MERGE_PATCH, accept=METADATA_ONLY)
+
     async def apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool = True) -> dict[str, Any]:
         """Server-side apply as field manager ``manager``."""
         query = {"fieldManager": manager, "force": "true" if force else "false"}
@@ -92,11 +97,14 @@ class KubernetesClient:
         body: Mapping[str, Any] | None = None,
         content_type: str = JSON,
         query: Mapping[str, str] | None = None,
+        accept: str = JSON,
     ) -> dict[str, Any]:
         request = f"{method} {path}"
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                response = await self._send(method, path, body=body, content_type=content_type, query=query)
+                response = await self._send(
+                    method, path, body=body, content_type=content_type, query=query, accept=accept
+                )
                 data = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnreachableError(request, 0, f"no answer from the API server ({type(error).__name__})") from error
@@ -114,8 +122,9 @@ class KubernetesClient:
         content_type: str = JSON,
         query: Mapping[str, str] | None = None,
         timeout: float = CALL_TIMEOUT,
+        accept: str = JSON,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": JSON, "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self.host + path + (f"?{urlencode(query)}" if query else "")
         payload = dict(body) if body is not None else None

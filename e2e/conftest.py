@@ -1,0 +1,49 @@
+"""The cluster, the product and the emulators, once for all end-to-end tests.
+
+CLUSTER=embedded (default) makes a node of its own named ``e2e`` and removes it; ``current`` and ``kind`` use what is there.
+"""
+
+import os
+
+import pytest
+
+from wi_testkit.controlplane.progress import Progress
+from wi_testkit.stage import clusters, install
+from wi_testkit.stage.emulators import StagedEntra, StagedKeyVault
+from wi_testkit.world import World
+
+NAME = "e2e"
+
+
+def pytest_collection_modifyitems(items):
+    """Run the demo last: it takes the installation down at its end."""
+    items.sort(key=lambda item: "test_demo" in item.nodeid)
+
+
+@pytest.fixture(scope="session")
+def world(request):
+    progress = Progress()
+    kind = os.environ.get("CLUSTER", "embedded")
+    if kind == "embedded":
+        clusters.remove_cluster(kind, NAME, progress)  # what an aborted run left
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        cluster = clusters.open_cluster(kind, NAME, progress)
+        installation = install.install(cluster, progress=progress)
+    yield World(
+        cluster,
+        StagedEntra(cluster),
+        StagedKeyVault(cluster),
+        issuer_url=installation.issuer_url,
+        app_image=installation.app_image,
+    )
+    if kind == "embedded" and not os.environ.get("WI_KEEP_CLUSTER"):
+        clusters.remove_cluster(kind, NAME, progress)
+
+
+@pytest.fixture(scope="module")
+def team(world, request):
+    """A team that is set up: config and credential are Ready."""
+    name = request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_").replace("_", "-")
+    team = world.add_team(f"t-{name}"[:20].rstrip("-"))
+    team.set_up()
+    return team

@@ -1,0 +1,52 @@
+"""The controller's process."""
+
+from __future__ import annotations
+
+import logging
+
+from prometheus_client import CollectorRegistry
+
+from wi_operator import health
+from wi_operator.core.log import configure, fields
+from wi_operator.federation.discovery import check_issuer_url
+from wi_operator.reconcile.leadership import LeadershipLostError
+from wi_operator.reconcile.process import Controller
+from wi_operator.reconcile.settings import ControllerSettings
+from wi_operator.settings import ControllerProcessSettings, load
+
+LEADERSHIP_LOST = 75
+"""Exit code of a controller that may not go on; the kubelet starts it anew."""
+
+log = logging.getLogger(__name__)
+
+
+async def run() -> int:
+    """Watch, check and keep the installation, as one of several candidates for the Lease."""
+    settings = load(ControllerProcessSettings)
+    configure(settings.log_level)
+    controller = await Controller.connect(
+        ControllerSettings(
+            namespace=settings.namespace,
+            pod_name=settings.pod_name,
+            public_url=check_issuer_url(settings.public_url) if settings.public_url else "",
+            grants_url=settings.grants_url,
+            token_file=settings.token_file,
+            extra_ca_file=settings.extra_ca_file,
+            allowed_hosts=settings.allowed_hosts,
+            recheck_seconds=settings.recheck_seconds,
+        )
+    )
+    runner = await health.start(
+        port=settings.health_port,
+        is_alive=controller.is_alive,
+        is_ready=controller.is_ready,
+        registry=CollectorRegistry(),
+    )
+    try:
+        await controller.run()
+    except LeadershipLostError as error:
+        log.error("leadership lost", extra=fields(error=str(error)))
+        return LEADERSHIP_LOST
+    finally:
+        await runner.cleanup()
+    return 0

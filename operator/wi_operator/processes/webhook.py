@@ -1,0 +1,79 @@
+"""The webhook's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+
+from wi_operator.admission import server as admission_server
+from wi_operator.admission.metrics import AdmissionMetrics
+from wi_operator.admission.settings import InjectionSettings
+from wi_operator.core.certificate import ReloadingCertificate
+from wi_operator.core.clock import SystemClock
+from wi_operator.core.log import configure
+from wi_operator.index.store import Index
+from wi_operator.processes.running import follow_objects, open_client, run_until_stopped, serve_health
+from wi_operator.settings import WebhookProcessSettings, load, read_text
+
+
+async def run() -> int:
+    """Serve admission."""
+    settings = load(WebhookProcessSettings)
+    configure(settings.log_level)
+    registry = CollectorRegistry()
+    index = Index()
+
+    def injection() -> InjectionSettings:
+        return InjectionSettings(
+            sidecar_image=settings.sidecar_image,
+            grants_url=settings.grants_url,
+            ca_bundle=read_text(settings.ca_file),
+            image_pull_policy=settings.image_pull_policy,
+            image_pull_secrets=settings.image_pull_secrets,
+            sidecar_uid=settings.sidecar_uid,
+            log_level=settings.sidecar_log_level,
+        )
+
+    current = _Refreshed(injection)
+    async with open_client() as client:
+        watches = follow_objects(client, index, namespaces=False)
+
+        def is_synced() -> bool:
+            return all(watch.synced.is_set() for watch in watches)
+
+        app = admission_server.build_app(
+            index=index,
+            settings=current.get,
+            is_ready=is_synced,
+            metrics=AdmissionMetrics(registry),
+            clock=SystemClock(),
+        )
+        tls = ReloadingCertificate(settings.tls_dir).server_context()
+        runners = [
+            await admission_server.start(app, host="", port=settings.port, tls=tls),
+            await serve_health(settings, is_ready=is_synced, registry=registry),
+        ]
+        await run_until_stopped([watch.run() for watch in watches] + [current.follow()])
+        for runner in runners:
+            await runner.cleanup()
+    return 0
+
+
+class _Refreshed:
+    """Injection settings, built again every few seconds: admission itself reads no file."""
+
+    SECONDS = 5.0
+
+    def __init__(self, build: Callable[[], InjectionSettings]) -> None:
+        self._build = build
+        self._current = build()
+
+    def get(self) -> InjectionSettings:
+        return self._current
+
+    async def follow(self) -> None:
+        while True:
+            await asyncio.sleep(self.SECONDS)
+            self._current = await asyncio.to_thread(self._build)

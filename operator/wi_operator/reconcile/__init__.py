@@ -1,0 +1,1 @@
+"""The control loop: gather, decide, render, apply."""

@@ -1,0 +1,74 @@
+"""kopf, and nothing but kopf: it watches, we enqueue.
+
+Only ``on.event`` handlers: no timers or daemons (they set finalizers), no annotations, no peering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from wi_operator.api import names
+from wi_operator.reconcile.reconciler import Reconciler
+from wi_operator.reconcile.store import NAMESPACE_KIND
+
+WATCH_SECONDS = 300.0
+CONNECT_SECONDS = 5.0
+REQUEST_SECONDS = 15.0
+KINDS = (
+    (names.CONFIG_KIND, names.GROUP, names.VERSION, names.CONFIG_PLURAL),
+    (names.CREDENTIAL_KIND, names.GROUP, names.VERSION, names.CREDENTIAL_PLURAL),
+    (NAMESPACE_KIND, "", "v1", "namespaces"),
+)
+
+
+def build_registry(reconciler: Reconciler) -> kopf.OperatorRegistry:
+    """Return the registry of one operator: log in, and pass events on."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(_log_in)
+    for kind, group, version, plural in KINDS:
+        kopf.on.event(group, version, plural, registry=registry, id=f"observe-{plural}")(_observer(reconciler, kind))
+    return registry
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Return settings with every wait bounded; there is no ``batching.worker_limit`` on purpose."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True  # resources are looked up once: watching CRDs would need rights on all of them
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.client_timeout = WATCH_SECONDS + 15
+    settings.watching.connect_timeout = CONNECT_SECONDS
+    settings.networking.request_timeout = REQUEST_SECONDS
+    settings.networking.connect_timeout = CONNECT_SECONDS
+    settings.process.ultimate_exiting_timeout = 10.0
+    return settings
+
+
+async def watch(reconciler: Reconciler, ready: asyncio.Event) -> None:
+    """Follow the kinds until cancelled, or until the process is asked to end; ``ready`` is set once it runs."""
+    await kopf.operator(
+        registry=build_registry(reconciler),
+        settings=build_settings(),
+        standalone=True,
+        clusterwide=True,
+        ready_flag=ready,
+    )
+
+
+def _observer(reconciler: Reconciler, kind: str) -> Callable[..., Any]:
+    async def observe(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        item = dict(body)
+        if type == "DELETED":
+            reconciler.lose(kind, item)
+        else:
+            reconciler.observe(kind, item)
+
+    return observe
+
+
+def _log_in(**keywords: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**keywords) or kopf.login_with_kubeconfig(**keywords)

@@ -1,0 +1,230 @@
+"""A config's handshake: an assertion from the issuer, presented to the cloud; and a vault's own word on its tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from wi_operator.core.secret import SecretValue
+from wi_operator.federation import clouds
+from wi_operator.federation.diagnosis import grants, keyvault
+from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
+from wi_operator.federation.diagnosis.bodies import json_object
+from wi_operator.federation.exchange import entra_sdk
+from wi_operator.federation.exchange.entra import TokenTarget
+from wi_operator.federation.hosts import Endpoint, ForbiddenHostError, require_allowed
+from wi_operator.index.objects import Config
+from wi_operator.reconcile import rows
+
+ISSUER_TIMEOUT = 8.0
+VAULT_TIMEOUT = 8.0
+BODY_LIMIT = 256 * 1024
+STALE = "StaleGeneration"
+VAULT_PROBE = "/secrets?api-version=7.6&maxresults=1"
+
+
+class StaleGenerationError(Exception):
+    """The issuer knows another generation of the config than we: one of us lags by moments."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Granted:
+    """The issuer's answer; the assertion lives 5 minutes and is shown to nobody but the cloud."""
+
+    assertion: SecretValue
+    issuer: str
+    subject: str
+    audience: str
+    organization: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Where a config's tokens come from; ``ca_bundle`` is PEM or empty."""
+
+    audience: str
+    authority: str
+    vault_scope: str
+    hosts: tuple[str, ...]
+    ca_bundle: str = ""
+
+    @classmethod
+    def of(cls, config: Config, allowed_hosts: tuple[str, ...]) -> Cloud:
+        """Read a config; a custom cloud brings no host of its own to the allow-list."""
+        known = clouds.AZURE_CLOUDS.get(config.azure.get("cloud") or clouds.PUBLIC.name)
+        if known is not None:
+            hosts = (*known.hosts, *allowed_hosts)
+            return cls(known.audience, f"https://{known.authority_host}", known.vault_scope, hosts)
+        custom: Mapping[str, Any] = config.azure.get("custom") or {}
+        return cls(
+            audience=clouds.PUBLIC.audience,
+            authority=custom.get("authorityHost", ""),
+            vault_scope=custom.get("vaultScope", ""),
+            hosts=allowed_hosts,
+            ca_bundle=custom.get("caBundle", ""),
+        )
+
+
+@dataclass(slots=True)
+class Handshaker:
+    """All network calls of a check except those to Kubernetes; every one is bounded in time."""
+
+    grants_url: str
+    token_file: Path
+    allowed_hosts: tuple[str, ...]
+    issuer_trust: Callable[[], ssl.SSLContext]
+    extra_ca: Callable[[], str]
+
+    async def request_assertion(self, config: Config) -> Granted:
+        """Ask the issuer; raises ``DiagnosedError`` and ``StaleGenerationError``."""
+        body = {
+            "namespace": config.key.namespace,
+            "name": config.key.name,
+            "uid": config.uid,
+            "generation": config.generation,
+        }
+        try:
+            headers = {"Authorization": f"Bearer {self.token_file.read_text().strip()}"}
+        except OSError as error:
+            diagnosis = rows.TOKEN_UNREADABLE.diagnose(detail=error.strerror or type(error).__name__)
+            raise DiagnosedError(diagnosis) from error
+        try:
+            url = f"{self.grants_url.rstrip('/')}/v1/handshakes"
+            async with (
+                asyncio.timeout(ISSUER_TIMEOUT),
+                _session(self.issuer_trust()) as session,
+                session.post(url, json=body, headers=headers, allow_redirects=False) as response,
+            ):
+                content, status = await _read(response), response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise DiagnosedError(_diagnose_issuer(error)) from None
+        return _read_granted(status, content)
+
+    async def exchange(self, config: Config, granted: Granted) -> None:
+        """Present the assertion to the config's cloud and drop the token; raises ``DiagnosedError``."""
+        cloud = Cloud.of(config, self.allowed_hosts)
+        facts = {
+            "issuer": granted.issuer,
+            "subject": granted.subject,
+            "audience": granted.audience,
+            "client_id": str(config.azure.get("clientId", "")),
+            "tenant_id": str(config.azure.get("tenantId", "")),
+            "scope": cloud.vault_scope,
+        }
+        target = TokenTarget(
+            _require(cloud.authority, cloud.hosts), facts["tenant_id"], facts["client_id"], cloud.vault_scope
+        )
+        await entra_sdk.exchange(target, granted.assertion, trust=self._trust(cloud), **facts)
+
+    async def probe_vault(self, config: Config, vault_url: str) -> str:
+        """Ask the vault without a token whose it is; return what was found; raises ``DiagnosedError``."""
+        cloud = Cloud.of(config, self.allowed_hosts)
+        endpoint = _require(vault_url, cloud.hosts)
+        try:
+            async with (
+                asyncio.timeout(VAULT_TIMEOUT),
+                _session(self._trust(cloud)) as session,
+                session.get(endpoint.origin + VAULT_PROBE, allow_redirects=False) as response,
+            ):
+                body, status = await _read(response), response.status
+                challenge = response.headers.get("WWW-Authenticate", "")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise DiagnosedError(entra_sdk.diagnose_connection(error, endpoint, vault=True)) from None
+        return _judge_vault(status, body, challenge, config=config, endpoint=endpoint)
+
+    def _trust(self, cloud: Cloud) -> ssl.SSLContext:
+        if not cloud.ca_bundle:
+            return trust(extra=self.extra_ca())
+        try:
+            return trust(only=cloud.ca_bundle, extra=self.extra_ca())
+        except ssl.SSLError as error:
+            field = "spec.azure.custom.caBundle"
+            raise DiagnosedError(rows.CONFIG_UNTRUSTED_CA.diagnose(field=field)) from error
+
+
+@functools.lru_cache(maxsize=64)
+def trust(*, only: str = "", extra: str = "") -> ssl.SSLContext:
+    """Return a verifying context: the system's authorities, or ``only`` those given; and ``extra`` (both PEM).
+
+    Kept, because reading the system's authorities costs more than a handshake.
+    """
+    context = ssl.create_default_context(cadata=only or None)
+    if extra:
+        context.load_verify_locations(cadata=extra)
+    return context
+
+
+def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    # Cookies would carry something from one organization's check into another's.
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=2), cookie_jar=aiohttp.DummyCookieJar()
+    )
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    async for chunk in response.content.iter_chunked(16 * 1024):
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            break  # no answer of ours is so large: what is cut off is unreadable, and is judged so
+    return body
+
+
+def _require(url: str, hosts: tuple[str, ...]) -> Endpoint:
+    try:
+        return require_allowed(url, hosts)
+    except ForbiddenHostError as error:
+        raise DiagnosedError(rows.FORBIDDEN_HOST.diagnose(detail=str(error).rstrip("."))) from error
+
+
+def _diagnose_issuer(error: BaseException) -> Diagnosis:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return grants.NOT_TRUSTED.diagnose(detail=type(error).__name__)
+    return grants.UNREACHABLE.diagnose(detail=type(error).__name__)
+
+
+def _read_granted(status: int, body: bytes) -> Granted:
+    document = json_object(body)
+    if status == 409 and document.get("reason") == STALE:
+        raise StaleGenerationError
+    if status != 200:
+        raise DiagnosedError(grants.diagnose(status, body))
+    names = ("assertion", "issuer", "subject", "audience", "organization")
+    texts = {name: document[name] for name in names if isinstance(document.get(name), str)}
+    if len(texts) != len(names):
+        raise DiagnosedError(grants.UNREADABLE.diagnose(status=str(status)))
+    return Granted(
+        assertion=SecretValue(texts["assertion"]),
+        issuer=texts["issuer"],
+        subject=texts["subject"],
+        audience=texts["audience"],
+        organization=texts["organization"],
+    )
+
+
+def _judge_vault(status: int, body: bytes, challenge: str, *, config: Config, endpoint: Endpoint) -> str:
+    tenant, found = str(config.azure.get("tenantId", "")), keyvault.challenge_tenant(challenge)
+    if status == 401 and found:
+        # A body that says nothing: the challenge alone is judged, since a request without a token must be refused.
+        body = json.dumps({"error": {"code": "Unauthorized"}}).encode()
+    diagnosis = keyvault.diagnose(
+        status,
+        body,
+        challenge=challenge,
+        client_id=str(config.azure.get("clientId", "")),
+        vault=endpoint.host.partition(".")[0],
+        vault_host=endpoint.host,
+        tenant_id=tenant,
+    )
+    if status == 401 and found and diagnosis.row is not keyvault.WRONG_TENANT:
+        same = "our tenant" if found.lower() == tenant.lower() else f"tenant {found}"
+        return f"Vault {endpoint.host} answers and names {same}."
+    raise DiagnosedError(diagnosis)

@@ -1,0 +1,104 @@
+"""One active controller: a Lease through ``kubernetes.aio.leaderelection``, with every call bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.leaderelection.electionconfig import Config
+from kubernetes.aio.leaderelection.leaderelection import LeaderElection
+from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
+
+from wi_operator.core.clock import Clock
+from wi_operator.core.errors import WorkloadIdentityError
+from wi_operator.core.log import fields
+from wi_operator.reconcile.settings import ControllerSettings
+
+log = logging.getLogger(__name__)
+
+
+class LeadershipLostError(WorkloadIdentityError):
+    """The Lease could not be renewed: the process must end, another one may be at work already."""
+
+
+class BoundedLock(LeaseLock):
+    """A Lease whose calls end in time and whose connection errors count as failures.
+
+    Unbounded, one hanging call would outlast the renew deadline, and a second leader would start beside us.
+    """
+
+    def __init__(self, settings: ControllerSettings, api: ApiClient, clock: Clock) -> None:
+        super().__init__(settings.lease_name, settings.namespace, settings.pod_name, api)
+        self._timeout = settings.renew_seconds / 3
+        self._clock = clock
+        self.last_answer = clock.monotonic()
+
+    async def get(self, name: str, namespace: str) -> tuple[bool, Any]:
+        """Read the Lease; an error is the pair of False and the exception."""
+        answer = await self._bounded(super().get(name, namespace))
+        return (False, ApiException(status=0, reason="no answer in time")) if answer is None else answer
+
+    async def create(self, name: str, namespace: str, election_record: Any) -> bool:
+        """Create the Lease."""
+        return bool(await self._bounded(super().create(name, namespace, election_record)))
+
+    async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
+        """Renew or take the Lease; the resourceVersion that was read guards against a second taker."""
+        return bool(await self._bounded(super().update(name, namespace, updated_record)))
+
+    async def _bounded(self, call: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await call
+        except (TimeoutError, OSError, aiohttp.ClientError) as error:
+            log.warning("Lease not reached", extra=fields(lease=self.name, error=type(error).__name__))
+            return None
+        self.last_answer = self._clock.monotonic()
+        return answer
+
+
+async def lead(settings: ControllerSettings, lock: BoundedLock, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Wait for the Lease, then run ``work`` while renewing it; raises ``LeadershipLostError``, or what ``work`` raises."""
+    started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def on_started() -> None:
+        log.info("leading", extra=fields(lease=settings.lease_name, identity=settings.pod_name))
+        started.set_result(None)
+
+    async def on_stopped() -> None:
+        return None
+
+    config = Config(
+        lock, settings.lease_seconds, settings.renew_seconds, settings.retry_seconds, on_started, on_stopped
+    )
+    election = asyncio.create_task(LeaderElection(config).run())
+    try:
+        await asyncio.wait({election, started}, return_when=asyncio.FIRST_COMPLETED)
+        if started.done():
+            await _work_while_leading(election, asyncio.create_task(work()))
+        raise LeadershipLostError(f"Lease {settings.namespace}/{settings.lease_name} was lost")
+    finally:
+        await end(election)
+
+
+async def _work_while_leading(election: asyncio.Task[None], working: asyncio.Task[None]) -> None:
+    try:
+        await asyncio.wait({election, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            # The library would go on renewing for a dead worker.
+            working.result()
+    finally:
+        await end(working)
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end; its outcome is dropped."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,150 @@
+"""The controller process: everyone watches, one leads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass, field
+
+from kubernetes.aio.client.api_client import ApiClient
+
+from wi_operator.cluster.client import KubernetesClient
+from wi_operator.cluster.errors import ApiError
+from wi_operator.core.clock import Clock, SystemClock
+from wi_operator.core.errors import SettingsError
+from wi_operator.core.log import fields
+from wi_operator.federation.certificates import CertificateError
+from wi_operator.reconcile.gather import Gatherer
+from wi_operator.reconcile.handlers import watch
+from wi_operator.reconcile.handshake import Handshaker, trust
+from wi_operator.reconcile.installation import INCOMPLETE_SECONDS, Installation
+from wi_operator.reconcile.leadership import BoundedLock, end, lead
+from wi_operator.reconcile.queue import KeyedQueue
+from wi_operator.reconcile.reconciler import Reconciler
+from wi_operator.reconcile.settings import ControllerSettings
+from wi_operator.reconcile.store import Store
+
+SILENCE_LIMIT = 60.0
+"""Seconds without an answer about the Lease after which the process counts as stuck."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Controller:
+    """One process; ``run`` once."""
+
+    settings: ControllerSettings
+    client: KubernetesClient
+    lock: BoundedLock
+    clock: Clock
+    installation: Installation = field(init=False)
+    reconciler: Reconciler = field(init=False)
+    _watching: asyncio.Event = field(default_factory=asyncio.Event)
+    _leading: bool = False
+    _beat: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._beat = self.clock.monotonic()
+        self.installation = Installation(self.client, self.settings.namespace, self.clock)
+        store = Store()
+        handshaker = Handshaker(
+            grants_url=self.settings.grants_url,
+            token_file=self.settings.token_file,
+            allowed_hosts=self.settings.allowed_hosts,
+            issuer_trust=self._issuer_trust,
+            extra_ca=self._extra_ca,
+        )
+        self.reconciler = Reconciler(
+            client=self.client,
+            store=store,
+            queue=KeyedQueue(self.clock, self.settings.concurrency),
+            gatherer=Gatherer(store, handshaker, self.settings.public_url),
+            clock=self.clock,
+            recheck_seconds=self.settings.recheck_seconds,
+            instance=self.settings.pod_name,
+        )
+
+    @classmethod
+    async def connect(cls, settings: ControllerSettings, clock: Clock | None = None) -> Controller:
+        """Use the pod's account or the kubeconfig; raises ``SettingsError`` without either."""
+        clock, client = clock or SystemClock(), await KubernetesClient.connect()
+        return cls(settings, client, BoundedLock(settings, _api_of(client), clock), clock)
+
+    def is_alive(self) -> bool:
+        """False when the event loop has not come round for a minute: a restart is the only cure."""
+        return self.clock.monotonic() - self._beat < SILENCE_LIMIT
+
+    def is_ready(self) -> bool:
+        """True once the watch runs; a standby is ready too."""
+        return self._watching.is_set()
+
+    @property
+    def is_leading(self) -> bool:
+        """True while this process holds the Lease and has prepared the installation."""
+        return self._leading
+
+    async def run(self) -> None:
+        """Run until the process is asked to end (SIGTERM), then return; raises ``LeadershipLostError``."""
+        watching = asyncio.create_task(watch(self.reconciler, self._watching))
+        leading = asyncio.create_task(lead(self.settings, self.lock, self._work))
+        beating = asyncio.create_task(self._keep_beating())
+        try:
+            await asyncio.wait({watching, leading}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (leading, watching):
+                if task.done():
+                    task.result()
+        finally:
+            for task in (leading, watching, beating):
+                await end(task)
+            await self.client.close()
+
+    async def _work(self) -> None:
+        await self._watching.wait()
+        await self._prepare()
+        self._leading = True
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.installation.keep())
+            tasks.create_task(self.reconciler.queue.run(self.reconciler.reconcile))
+
+    async def _prepare(self) -> None:
+        """Make the installation's objects before judging anything: the way to the issuer needs the CA."""
+        while True:
+            try:
+                await self.installation.ensure()
+            except (ApiError, CertificateError) as error:
+                log.warning(
+                    "installation not prepared", extra=fields(error=str(error), retry_seconds=INCOMPLETE_SECONDS / 5)
+                )
+            if self.installation.authority:
+                return
+            await asyncio.sleep(INCOMPLETE_SECONDS / 5)
+
+    async def _keep_beating(self) -> None:
+        while True:
+            self._beat = self.clock.monotonic()
+            await asyncio.sleep(SILENCE_LIMIT / 12)
+
+    def _issuer_trust(self) -> ssl.SSLContext:
+        file = self.settings.issuer_ca_file
+        return trust(only=file.read_text() if file else self.installation.authority)
+
+    def _extra_ca(self) -> str:
+        file = self.settings.extra_ca_file
+        try:
+            return file.read_text() if file else ""
+        except FileNotFoundError:
+            return ""  # the ConfigMap is optional
+        except OSError as error:
+            raise SettingsError(f"the extra CA {file} cannot be read: {error.strerror}") from error
+
+
+async def run(settings: ControllerSettings, clock: Clock | None = None) -> None:
+    """Run the controller; for callers that need no health answers. Raises ``LeadershipLostError``."""
+    controller = await Controller.connect(settings, clock)
+    await controller.run()
+
+
+def _api_of(client: KubernetesClient) -> ApiClient:
+    return client._api

@@ -1,0 +1,124 @@
+"""One object's way: gather, decide, render, write, tell."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wi_operator.api import names
+from wi_operator.cluster.client import KubernetesClient
+from wi_operator.cluster.errors import NotFoundError
+from wi_operator.cluster.paths import config_path, credential_path
+from wi_operator.core.clock import Clock
+from wi_operator.core.log import fields
+from wi_operator.reconcile.decide import Situation, Streak, Verdict, decide_config, decide_credential
+from wi_operator.reconcile.events import post_event, render_event
+from wi_operator.reconcile.gather import Gatherer, credential_extra
+from wi_operator.reconcile.handshake import StaleGenerationError
+from wi_operator.reconcile.queue import KeyedQueue, Ref
+from wi_operator.reconcile.render import ready_of, render_status
+from wi_operator.reconcile.store import Item, Store, asked_test, is_judged, status_of
+
+JITTER = 0.1
+SPREAD_SECONDS = 60.0
+"""Objects that were judged before we came are looked at within this time, not all in the first second."""
+STALE_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Judges objects; keeps each one's streak of failures in memory, and knows who depends on whom."""
+
+    client: KubernetesClient
+    store: Store
+    queue: KeyedQueue
+    gatherer: Gatherer
+    clock: Clock
+    recheck_seconds: float
+    instance: str
+    spread: random.Random = field(default_factory=random.SystemRandom)
+    _streaks: dict[Ref, Streak] = field(default_factory=dict)
+    _uids: dict[Ref, str] = field(default_factory=dict)
+
+    def observe(self, kind: str, item: Item) -> None:
+        """Take an object that the watch shows; whatever it changes becomes due."""
+        for ref in self.store.put(kind, item):
+            known = self.store.items.get(ref)
+            first_seen = known is item and ref not in self._uids
+            if first_seen:
+                self._uids[ref] = item["metadata"].get("uid", "")
+            if first_seen and is_judged(item):
+                self.queue.enqueue(ref, self.spread.uniform(0.0, min(SPREAD_SECONDS, self.recheck_seconds)))
+            else:
+                self.queue.enqueue(ref)
+
+    def lose(self, kind: str, item: Item) -> None:
+        """Take the deletion of an object."""
+        ref = Ref(kind, item["metadata"].get("namespace", ""), item["metadata"]["name"])
+        self.queue.forget(ref)
+        self._streaks.pop(ref, None)
+        self._uids.pop(ref, None)
+        for affected in self.store.drop(kind, item):
+            self.queue.enqueue(affected)
+
+    async def reconcile(self, ref: Ref) -> float | None:
+        """Judge one object; return seconds until the next look. Raises ``ApiError``."""
+        item = self.store.items.get(ref)
+        if item is None:
+            return None
+        if self._uids.get(ref) != item["metadata"].get("uid", ""):
+            # Deleted and made anew under the same name: its failures are not the old one's.
+            self._streaks.pop(ref, None)
+            self._uids[ref] = item["metadata"].get("uid", "")
+        try:
+            verdict, extra = await self._judge(ref, item)
+        except StaleGenerationError:
+            return STALE_SECONDS
+        now = self.clock.now()
+        status = render_status(item, verdict, now=now, asked=asked_test(item), extra=extra)
+        if status is not None:
+            try:
+                await self._write(ref, item, status, now=now)
+            except NotFoundError:
+                self.lose(ref.kind, item)
+                return None
+        self._streaks[ref] = verdict.streak
+        return verdict.delay * self.spread.uniform(1 - JITTER, 1 + JITTER)
+
+    async def _judge(self, ref: Ref, item: Item) -> tuple[Verdict, Mapping[str, Any]]:
+        asked = asked_test(item) != (status_of(item).get("handshake") or {}).get("observedTestRequest", "")
+        if ref.kind == names.CONFIG_KIND:
+            facts = await self.gatherer.gather_config(item)
+            verdict = decide_config(
+                self._situation(ref, item), facts.failure, ready_message=facts.ready_message, tested=facts.tested
+            )
+            return verdict, {"federation": facts.federation}
+        found = await self.gatherer.gather_credential(item, asked=asked)
+        if asked and found.config is not None:
+            # Its config shall show what the asked test found.
+            self.queue.enqueue(Ref(names.CONFIG_KIND, found.config.key.namespace, found.config.key.name))
+        return decide_credential(self._situation(ref, item), found.outcome), credential_extra(item, found.config)
+
+    def _situation(self, ref: Ref, item: Item) -> Situation:
+        return Situation.of(item, self._streaks.get(ref), now=self.clock.now(), recheck_seconds=self.recheck_seconds)
+
+    async def _write(self, ref: Ref, item: Item, status: dict[str, Any], *, now: float) -> None:
+        path = (config_path if ref.kind == names.CONFIG_KIND else credential_path)(ref.namespace, ref.name)
+        version = item["metadata"]["resourceVersion"]
+        # The version guards: what was judged is what is written about.
+        body = {"metadata": {"resourceVersion": version}, "status": status}
+        written = await self.client.merge(f"{path}/status", body, fieldManager=names.FIELD_MANAGER)
+        ready = ready_of(status)
+        log.info(
+            "judged",
+            extra=fields(object=str(ref), ready=ready.get("status"), reason=ready.get("reason")),
+        )
+        event = render_event(ref.kind, item, status, instance=self.instance, now=now)
+        self.observe(ref.kind, written)
+        if event is not None:
+            await post_event(self.client, event)

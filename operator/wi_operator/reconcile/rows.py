@@ -1,0 +1,48 @@
+"""Rows of the diagnosis table that only the controller can meet."""
+
+from __future__ import annotations
+
+from wi_operator.api import reasons
+from wi_operator.federation.diagnosis.base import Provenance, Retry, Row, Surface
+
+SURFACES = frozenset({Surface.CONFIG, Surface.CREDENTIAL})
+
+
+def _row(reason: str, cause: str, remedy: str, retry: Retry = Retry.CONFIG) -> Row:
+    return Row(reason, reason, cause, remedy, retry, Provenance.DOCUMENTED, SURFACES)
+
+
+CONFIG_NOT_SUPPORTED = _row(
+    reasons.NOT_SUPPORTED_YET,
+    "Provider {provider} is accepted, but this version does not use it yet.",
+    "Use provider: Azure until then.",
+)
+ISSUER_URL_MISSING = _row(
+    reasons.ISSUER_URL_MISSING,
+    "The operator has no public issuer URL, so no cloud can check its assertions.",
+    "Set `issuer.url` of the chart to the URL under which wi-issuer is reached from the internet.",
+)
+FORBIDDEN_HOST = _row(
+    reasons.FORBIDDEN_HOST,
+    "{detail}.",
+    "Correct the URL, or let an administrator add the host to the allow-list of the chart.",
+)
+LINK_REFUSED = _row("LinkRefused", "{detail}", "{remedy}")
+NAMESPACE_UNKNOWN = _row(
+    "NamespaceUnknown", "Namespace '{namespace}' is not known yet.", "It is tried again.", Retry.TRANSIENT
+)
+CONFIG_UNTRUSTED_CA = _row(
+    "CaBundleUnreadable",
+    "{field} holds no certificates in PEM.",
+    "Write one or more certificates, each from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
+)
+TOKEN_UNREADABLE = _row(
+    "ControllerTokenMissing",
+    "The controller cannot read its own token for the issuer ({detail}).",
+    "Start wi-controller anew; if it stays, its projected volume was changed: install the chart again.",
+    Retry.TRANSIENT,
+)
+ROWS = (
+    CONFIG_NOT_SUPPORTED, ISSUER_URL_MISSING, FORBIDDEN_HOST, LINK_REFUSED, NAMESPACE_UNKNOWN, CONFIG_UNTRUSTED_CA,
+    TOKEN_UNREADABLE,
+)  # fmt: skip

@@ -1,0 +1,32 @@
+"""What the controller is told; filled by ``wi_operator.settings``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wi_operator.api import names
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Settings of the controller process; times in seconds.
+
+    ``public_url`` may be empty (no issuer URL yet); ``extra_ca_file`` is PEM for the clouds' hosts, ``issuer_ca_file`` replaces
+    the internal CA on the way to the issuer (outside a cluster).
+    """
+
+    namespace: str
+    pod_name: str
+    public_url: str
+    grants_url: str
+    token_file: Path
+    extra_ca_file: Path | None = None
+    issuer_ca_file: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    recheck_seconds: float = 600.0
+    concurrency: int = 32
+    lease_name: str = names.CONTROLLER
+    lease_seconds: float = 12.0
+    renew_seconds: float = 8.0
+    retry_seconds: float = 2.0
