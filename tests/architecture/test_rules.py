@@ -45,6 +45,8 @@ def test_the_vaults_challenge_is_verified_everywhere():
 
 
 def test_no_file_points_at_a_package_registry():
-    hosts = [f"//{host}" for host in ("py" + "pi.org", "files.python" + "hosted", "proxy.go" + "lang", "registry.npm" + "js")]
+    hosts = [
+        f"//{host}" for host in ("py" + "pi.org", "files.python" + "hosted", "proxy.go" + "lang", "registry.npm" + "js")
+    ]
     found = [(path, host) for path in tracked() for host in hosts if host in path.read_text(errors="ignore")]
     assert found == []

@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.admission.metrics import AdmissionMetrics
 from wi_operator.admission.server import BODY_LIMIT, build_app, start
 from wi_operator.admission.settings import InjectionSettings
+from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import FrozenClock
 from wi_operator.core.errors import SettingsError
 from wi_operator.index.store import Index

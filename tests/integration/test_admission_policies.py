@@ -13,10 +13,10 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.admission.metrics import AdmissionMetrics
 from wi_operator.admission.server import build_app, start
 from wi_operator.admission.settings import InjectionSettings
+from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import SystemClock
 from wi_operator.index.store import Index
 from wi_testkit.controlplane.plane import Plane

@@ -14,8 +14,16 @@ def test_https_with_an_optional_path_is_an_issuer(url, path):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://id.example.com", "https://id.example.com/", "https://id.example.com/a/", "https://id.example.com/a?b", "id.example.com", "https://", "https://u@id.example.com"],
-)  # fmt: skip
+    [
+        "http://id.example.com",
+        "https://id.example.com/",
+        "https://id.example.com/a/",
+        "https://id.example.com/a?b",
+        "id.example.com",
+        "https://",
+        "https://u@id.example.com",
+    ],
+)
 def test_anything_else_is_refused_with_the_form(url):
     with pytest.raises(SettingsError):
         check_issuer_url(url)

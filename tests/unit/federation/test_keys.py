@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from wi_operator.federation.keys import (
     KeyEntry,
-    KeySet,
     KeysError,
+    KeySet,
     KeyState,
     generate_key_set,
     initial_state,
