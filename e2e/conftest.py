@@ -8,8 +8,8 @@ import os
 import pytest
 
 from wi_testkit.controlplane.progress import Progress
-from wi_testkit.stage import clusters, install
-from wi_testkit.stage.emulators import StagedEntra, StagedKeyVault
+from wi_testkit.stage import clusters
+from wi_testkit.stage.install import ISSUER_URL, Stage
 from wi_testkit.world import World
 
 NAME = "e2e"
@@ -24,19 +24,14 @@ def pytest_collection_modifyitems(items):
 def world(request):
     progress = Progress()
     kind = os.environ.get("CLUSTER", "embedded")
-    if kind == "embedded":
+    keep = bool(os.environ.get("WI_KEEP_CLUSTER"))
+    if kind == "embedded" and not keep:
         clusters.remove_cluster(kind, NAME, progress)  # what an aborted run left
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        cluster = clusters.open_cluster(kind, NAME, progress)
-        installation = install.install(cluster, progress=progress)
-    yield World(
-        cluster,
-        StagedEntra(cluster),
-        StagedKeyVault(cluster),
-        issuer_url=installation.issuer_url,
-        app_image=installation.app_image,
-    )
-    if kind == "embedded" and not os.environ.get("WI_KEEP_CLUSTER"):
+        stage = Stage(clusters.open_cluster(kind, NAME, progress), progress)
+        stage.install()
+    yield World(stage.cluster, stage.entra, stage.keyvault, issuer_url=ISSUER_URL, app_image=stage.images.base.name)
+    if kind == "embedded" and not keep:
         clusters.remove_cluster(kind, NAME, progress)
 
 

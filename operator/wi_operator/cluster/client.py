@@ -40,6 +40,11 @@ class KubernetesClient:
     def __init__(self, api: ApiClient) -> None:
         self._api = api
 
+    @property
+    def api(self) -> ApiClient:
+        """The library's client, for the library's own leader election."""
+        return self._api
+
     @classmethod
     async def connect(cls) -> KubernetesClient:
         """Use the pod's account, or the kubeconfig outside a cluster; raises ``SettingsError`` without either."""

@@ -24,6 +24,7 @@ async def run() -> int:
     """Watch, check and keep the installation, as one of several candidates for the Lease."""
     settings = load(ControllerProcessSettings)
     configure(settings.log_level)
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for every event seen says nothing
     controller = await Controller.connect(
         ControllerSettings(
             namespace=settings.namespace,

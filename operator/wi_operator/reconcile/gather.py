@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from wi_operator.api import names
+from wi_operator.federation.azure import AzureEndpoints
 from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
 from wi_operator.federation.diagnosis.grants import refusal
 from wi_operator.index.objects import AZURE, Config, Credential
 from wi_operator.index.resolve import Refusal, find_config, unsupported
 from wi_operator.reconcile import rows
 from wi_operator.reconcile.decide import CredentialOutcome, mirror
-from wi_operator.reconcile.handshake import Cloud, Granted, Handshaker
+from wi_operator.reconcile.handshake import Granted, Handshaker
 from wi_operator.reconcile.store import Item, Store, status_of
 
 AWS_AUDIENCE = "sts.amazonaws.com"
@@ -115,7 +116,7 @@ class Gatherer:
 
     def _audience(self, config: Config) -> str:
         if config.provider == AZURE:
-            return Cloud.of(config, ()).audience
+            return AzureEndpoints.from_block(config.azure).audience
         if config.provider == "AWS":
             return AWS_AUDIENCE
         item = self.store.config_item(config.key) or {}

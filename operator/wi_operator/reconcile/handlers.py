@@ -15,7 +15,7 @@ from wi_operator.api import names
 from wi_operator.reconcile.reconciler import Reconciler
 from wi_operator.reconcile.store import NAMESPACE_KIND
 
-WATCH_SECONDS = 300.0
+WATCH_SECONDS = 300  # an integer: the API server parses the text
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 15.0
 KINDS = (
@@ -53,6 +53,8 @@ async def watch(reconciler: Reconciler, ready: asyncio.Event) -> None:
     await kopf.operator(
         registry=build_registry(reconciler),
         settings=build_settings(),
+        # Its own guess at an identity asks for the user's name, which a container's user has none of.
+        identity=reconciler.instance,  # type: ignore[arg-type] # a NewType of str that kopf does not export
         standalone=True,
         clusterwide=True,
         ready_flag=ready,

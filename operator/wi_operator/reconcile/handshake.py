@@ -6,15 +6,14 @@ import asyncio
 import functools
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
 from wi_operator.core.secret import SecretValue
-from wi_operator.federation import clouds
+from wi_operator.federation.azure import AzureEndpoints
 from wi_operator.federation.diagnosis import grants, keyvault
 from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
 from wi_operator.federation.diagnosis.bodies import json_object
@@ -44,33 +43,6 @@ class Granted:
     subject: str
     audience: str
     organization: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cloud:
-    """Where a config's tokens come from; ``ca_bundle`` is PEM or empty."""
-
-    audience: str
-    authority: str
-    vault_scope: str
-    hosts: tuple[str, ...]
-    ca_bundle: str = ""
-
-    @classmethod
-    def of(cls, config: Config, allowed_hosts: tuple[str, ...]) -> Cloud:
-        """Read a config; a custom cloud brings no host of its own to the allow-list."""
-        known = clouds.AZURE_CLOUDS.get(config.azure.get("cloud") or clouds.PUBLIC.name)
-        if known is not None:
-            hosts = (*known.hosts, *allowed_hosts)
-            return cls(known.audience, f"https://{known.authority_host}", known.vault_scope, hosts)
-        custom: Mapping[str, Any] = config.azure.get("custom") or {}
-        return cls(
-            audience=clouds.PUBLIC.audience,
-            authority=custom.get("authorityHost", ""),
-            vault_scope=custom.get("vaultScope", ""),
-            hosts=allowed_hosts,
-            ca_bundle=custom.get("caBundle", ""),
-        )
 
 
 @dataclass(slots=True)
@@ -110,23 +82,23 @@ class Handshaker:
 
     async def exchange(self, config: Config, granted: Granted) -> None:
         """Present the assertion to the config's cloud and drop the token; raises ``DiagnosedError``."""
-        cloud = Cloud.of(config, self.allowed_hosts)
+        cloud = AzureEndpoints.from_block(config.azure, extra_hosts=self.allowed_hosts)
         facts = {
             "issuer": granted.issuer,
             "subject": granted.subject,
             "audience": granted.audience,
-            "client_id": str(config.azure.get("clientId", "")),
-            "tenant_id": str(config.azure.get("tenantId", "")),
+            "client_id": cloud.client_id,
+            "tenant_id": cloud.tenant_id,
             "scope": cloud.vault_scope,
         }
         target = TokenTarget(
-            _require(cloud.authority, cloud.hosts), facts["tenant_id"], facts["client_id"], cloud.vault_scope
+            _require(cloud.authority_host, cloud.hosts), cloud.tenant_id, cloud.client_id, cloud.vault_scope
         )
         await entra_sdk.exchange(target, granted.assertion, trust=self._trust(cloud), **facts)
 
     async def probe_vault(self, config: Config, vault_url: str) -> str:
         """Ask the vault without a token whose it is; return what was found; raises ``DiagnosedError``."""
-        cloud = Cloud.of(config, self.allowed_hosts)
+        cloud = AzureEndpoints.from_block(config.azure, extra_hosts=self.allowed_hosts)
         endpoint = _require(vault_url, cloud.hosts)
         try:
             async with (
@@ -138,9 +110,9 @@ class Handshaker:
                 challenge = response.headers.get("WWW-Authenticate", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise DiagnosedError(entra_sdk.diagnose_connection(error, endpoint, vault=True)) from None
-        return _judge_vault(status, body, challenge, config=config, endpoint=endpoint)
+        return _judge_vault(status, body, challenge, cloud=cloud, endpoint=endpoint)
 
-    def _trust(self, cloud: Cloud) -> ssl.SSLContext:
+    def _trust(self, cloud: AzureEndpoints) -> ssl.SSLContext:
         if not cloud.ca_bundle:
             return trust(extra=self.extra_ca())
         try:
@@ -210,8 +182,8 @@ def _read_granted(status: int, body: bytes) -> Granted:
     )
 
 
-def _judge_vault(status: int, body: bytes, challenge: str, *, config: Config, endpoint: Endpoint) -> str:
-    tenant, found = str(config.azure.get("tenantId", "")), keyvault.challenge_tenant(challenge)
+def _judge_vault(status: int, body: bytes, challenge: str, *, cloud: AzureEndpoints, endpoint: Endpoint) -> str:
+    tenant, found = cloud.tenant_id, keyvault.challenge_tenant(challenge)
     if status == 401 and found:
         # A body that says nothing: the challenge alone is judged, since a request without a token must be refused.
         body = json.dumps({"error": {"code": "Unauthorized"}}).encode()
@@ -219,7 +191,7 @@ def _judge_vault(status: int, body: bytes, challenge: str, *, config: Config, en
         status,
         body,
         challenge=challenge,
-        client_id=str(config.azure.get("clientId", "")),
+        client_id=cloud.client_id,
         vault=endpoint.host.partition(".")[0],
         vault_host=endpoint.host,
         tenant_id=tenant,

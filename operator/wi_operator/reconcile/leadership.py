@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.models.v1_lease import V1Lease
+from kubernetes.aio.client.models.v1_object_meta import V1ObjectMeta
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
@@ -44,8 +46,17 @@ class BoundedLock(LeaseLock):
         return (False, ApiException(status=0, reason="no answer in time")) if answer is None else answer
 
     async def create(self, name: str, namespace: str, election_record: Any) -> bool:
-        """Create the Lease."""
-        return bool(await self._bounded(super().create(name, namespace, election_record)))
+        """Create the Lease. Our own call: the library's passes ``pretty=True``, which its client refuses as no string."""
+        return bool(await self._bounded(self._create(name, namespace, election_record)))
+
+    async def _create(self, name: str, namespace: str, election_record: Any) -> bool:
+        lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+        try:
+            await self.api_instance.create_namespaced_lease(namespace, lease)
+        except ApiException as error:
+            log.warning("Lease not created", extra=fields(lease=name, status=error.status))
+            return False
+        return True
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
         """Renew or take the Lease; the resourceVersion that was read guards against a second taker."""
@@ -73,14 +84,16 @@ async def lead(settings: ControllerSettings, lock: BoundedLock, work: Callable[[
     async def on_stopped() -> None:
         return None
 
-    config = Config(
-        lock, settings.lease_seconds, settings.renew_seconds, settings.retry_seconds, on_started, on_stopped
-    )
+    # The library writes the duration into the Lease as text and reads it back with int().
+    duration = int(settings.lease_seconds)
+    config = Config(lock, duration, settings.renew_seconds, settings.retry_seconds, on_started, on_stopped)
     election = asyncio.create_task(LeaderElection(config).run())
     try:
         await asyncio.wait({election, started}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
             await _work_while_leading(election, asyncio.create_task(work()))
+        if election.done():
+            election.result()
         raise LeadershipLostError(f"Lease {settings.namespace}/{settings.lease_name} was lost")
     finally:
         await end(election)

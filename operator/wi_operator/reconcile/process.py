@@ -7,8 +7,6 @@ import logging
 import ssl
 from dataclasses import dataclass, field
 
-from kubernetes.aio.client.api_client import ApiClient
-
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ApiError
 from wi_operator.core.clock import Clock, SystemClock
@@ -70,7 +68,7 @@ class Controller:
     async def connect(cls, settings: ControllerSettings, clock: Clock | None = None) -> Controller:
         """Use the pod's account or the kubeconfig; raises ``SettingsError`` without either."""
         clock, client = clock or SystemClock(), await KubernetesClient.connect()
-        return cls(settings, client, BoundedLock(settings, _api_of(client), clock), clock)
+        return cls(settings, client, BoundedLock(settings, client.api, clock), clock)
 
     def is_alive(self) -> bool:
         """False when the event loop has not come round for a minute: a restart is the only cure."""
@@ -144,7 +142,3 @@ async def run(settings: ControllerSettings, clock: Clock | None = None) -> None:
     """Run the controller; for callers that need no health answers. Raises ``LeadershipLostError``."""
     controller = await Controller.connect(settings, clock)
     await controller.run()
-
-
-def _api_of(client: KubernetesClient) -> ApiClient:
-    return client._api
