@@ -91,8 +91,10 @@ def test_a_vault_that_is_down_ends_the_kickoff_and_the_next_one_works(world, tea
 
 
 def pods(world, component: str) -> list[str]:
-    selector = f"app.kubernetes.io/component={component}"
-    return world.kubectl("-n", "wi-system", "get", "pods", "-l", selector, "-o", "name").split()
+    """Names of a component's pods that are not on their way out."""
+    selector = f"--selector=app.kubernetes.io/component={component}"
+    found = json.loads(world.kubectl("-n", "wi-system", "get", "pods", selector, "-o", "json"))["items"]
+    return [f"pod/{pod['metadata']['name']}" for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
 def test_an_issuer_replica_that_dies_costs_no_kickoff(world, team):
