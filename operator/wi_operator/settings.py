@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
 from wi_operator.api import names
 from wi_operator.core.errors import SettingsError
@@ -18,7 +19,12 @@ class CommonSettings(BaseSettings):
     """What every process of the installation is told."""
 
     model_config = SettingsConfigDict(
-        env_prefix="WI_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="WI_",
+        env_ignore_empty=True,
+        env_parse_none_str="null",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     namespace: str = Field(default=names.SYSTEM_NAMESPACE, description="Namespace of the installation.")
@@ -93,6 +99,8 @@ def load(kind: type[S]) -> S:
     """Read the environment into ``kind``; raises ``SettingsError`` naming each variable and its fault."""
     try:
         return kind()
+    except SettingsSourceError as error:  # a list or object that is not JSON
+        raise SettingsError(f"{error}; write it as JSON") from None
     except ValidationError as error:
         faults = "; ".join(f"WI_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(faults) from None

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import logging
-import os
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from cryptography import x509
+from kubernetes.aio.config import kube_config
 
+from wi_operator.core.secret import SecretValue
+from wi_operator.federation.diagnosis.base import DiagnosedError
+from wi_operator.federation.exchange import entra_sdk
+from wi_operator.federation.exchange.entra import TokenTarget
+from wi_operator.federation.hosts import parse_endpoint
+from wi_operator.reconcile.handshake import trust as trust_of
 from wi_operator.reconcile.process import Controller
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_testkit.controlplane.errors import ControlPlaneError
@@ -88,10 +94,16 @@ class Running:
 
         try:
             asyncio.run(main())
-        except (asyncio.CancelledError, Exception) as error:
+        except BaseException as error:
             self.outcome = error
 
+    def await_leadership(self):
+        eventually(lambda: self.outcome or (self.controller is not None and self.controller.is_leading))
+        assert self.outcome is None
+
     def stop(self):
+        if not self.thread.is_alive():
+            return
         self.loop.call_soon_threadsafe(self.task.cancel)
         self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
@@ -202,19 +214,17 @@ def settings(cluster, entra, keyvault, test_ca, static_issuer, tmp_path_factory)
 
 @pytest.fixture(scope="module")
 def controller(cluster, settings):
-    before = os.environ.get("KUBECONFIG")
-    os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    patch = pytest.MonkeyPatch()
+    # kopf reads the variable, kubernetes.aio read it when it was imported.
+    patch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(cluster.kubeconfig))
     running = Running(settings[0])
     try:
-        eventually(lambda: running.controller is not None and running.controller.is_leading)
+        running.await_leadership()
         yield running
         running.stop()
     finally:
-        if before is None:
-            del os.environ["KUBECONFIG"]
-        else:
-            os.environ["KUBECONFIG"] = before
+        patch.undo()
 
 
 def trust(entra, static_issuer, subject=f"organization:{ORGANIZATION}"):
@@ -361,6 +371,29 @@ def test_a_config_that_is_missing_is_told_and_found_later(cluster, controller, e
     kubectl(cluster, "wait", "--for=condition=Ready", "spcred/later", "--namespace=team-a", "--timeout=20s")
 
 
+@pytest.mark.parametrize(
+    ("authority", "trusts", "reason"),
+    [
+        ("https://127.0.0.1:1", True, "HostUnreachable"),
+        ("entra", False, "TlsNotTrusted"),
+        ("https://nobody.invalid", True, "HostUnknown"),
+        ("listener", True, "HostSlow"),
+    ],
+)
+async def test_a_silent_authority_is_diagnosed(entra, test_ca, authority, trusts, reason, monkeypatch):
+    monkeypatch.setattr(entra_sdk, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(entra_sdk, "TOTAL_TIMEOUT", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        known = {"entra": entra.url, "listener": f"https://127.0.0.1:{listener.getsockname()[1]}"}
+        endpoint = parse_endpoint(known.get(authority, authority))
+        target = TokenTarget(endpoint, TENANT, CLIENT, "https://vault.azure.net/.default")
+        trusted = test_ca.pem.decode() if trusts else ""
+        with pytest.raises(DiagnosedError) as caught:
+            await entra_sdk.exchange(target, SecretValue("planted"), trust=trust_of(only=trusted))
+    assert caught.value.diagnosis.reason == reason
+    assert "planted" not in caught.value.diagnosis.message
+
+
 def test_refusals_of_the_api_server_say_what_to_write(cluster):
     item = credential("no-vault", "team-a", "")
     with pytest.raises(ControlPlaneError, match="azure_vault_url is required for Azure secret resolution"):
@@ -391,7 +424,7 @@ def test_a_standby_takes_over_and_keeps_the_key(cluster, controller, settings):
     began = time.monotonic()
     controller.stop()
     try:
-        eventually(lambda: standby.controller.is_leading)
+        standby.await_leadership()
         assert time.monotonic() - began < 20
         asked = len(settings[1].requests)
         eventually(lambda: len(settings[1].requests) > asked)

@@ -34,7 +34,10 @@ class Builder(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        # The caller holds a lock: what is in there was left by a build that was killed.
+        self.work = folder / "work"
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
 
     @property
     def base_archive(self) -> Path:
@@ -73,7 +76,7 @@ class Buildah(Builder):
 
     def make_base(self) -> None:
         """Bootstrap Debian and pack it."""
-        with tempfile.TemporaryDirectory(prefix="wi-base-") as place:
+        with tempfile.TemporaryDirectory(dir=self.work) as place:
             context = Path(place) / "context"
             context.mkdir()
             _bootstrap(Path(place) / "root", context / "root.tar")
@@ -85,7 +88,7 @@ class Buildah(Builder):
         self._build(containerfile, context, name, archive, base=self.base_archive)
 
     def _build(self, containerfile: Path, context: Path, name: str, archive: Path, base: Path | None = None) -> None:
-        with _open_store() as buildah, _appear_whole(archive) as draft:
+        with _open_store(self.work) as buildah, _appear_whole(archive) as draft:
             arguments = ["--build-arg", f"BASE=docker-archive:{base}"] if base else []
             run([*buildah, "build", "--isolation", "chroot", "--file", str(containerfile), "--tag", name, *arguments,
                  "--timestamp", "0", "--quiet", str(context)])  # fmt: skip
@@ -141,9 +144,9 @@ def _bootstrap(root: Path, archive: Path) -> None:
 
 
 @contextmanager
-def _open_store() -> Iterator[list[str]]:
+def _open_store(folder: Path) -> Iterator[list[str]]:
     """Yield the beginning of a buildah command that has a store of its own."""
-    with tempfile.TemporaryDirectory(prefix="wi-buildah-") as store:
+    with tempfile.TemporaryDirectory(dir=folder) as store:
         yield ["buildah", "--storage-driver", "vfs", "--root", f"{store}/root", "--runroot", f"{store}/run"]
 
 

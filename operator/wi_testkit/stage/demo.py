@@ -132,7 +132,7 @@ def end_demo(kind: str, name: str, progress: Progress) -> int:
 def print_environment(cluster: Cluster) -> str:
     """Return the shell line that gives a user kubectl, helm and the cluster."""
     path = cluster.environment["PATH"].split(":")
-    folders = [folder for folder in path if "workload-identity-operator" in folder]
+    folders = [folder for folder in dict.fromkeys(path) if "workload-identity-operator" in folder]
     return (
         f"export KUBECONFIG={shlex.quote(cluster.environment.get('KUBECONFIG', ''))} "
         f"PATH={shlex.quote(':'.join(folders)) + ':' if folders else ''}$PATH"

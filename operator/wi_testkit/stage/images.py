@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 _SOURCES = ROOT / "operator"
 _IMAGES = ROOT / "images"
 _PYTHON = "3.11"
+_KEPT_ARCHIVES = 2
 _TESTKIT_PACKAGES = ("aiohttp", "cryptography", "pyjwt[crypto]")
 # Not the whole kit: a change of the demo would make a new image.
 _EMULATOR_PARTS = (
@@ -113,18 +114,23 @@ def _ensure(recipe: _Recipe, builder: Builder, progress: Progress) -> BuiltImage
     tag = recipe.hash_inputs(builder)
     image = BuiltImage(f"localhost/{recipe.name}:{tag}", builder.folder / f"{recipe.name}-{tag}.tar")
     if not image.archive.exists():
-        with progress.stage(f"image {image.name}"), _prepare_context(recipe) as context:
-            # Every change of a source makes a new archive, of which the last is enough.
-            for stale in builder.folder.glob(f"{recipe.name}-*.tar"):
-                stale.unlink()
+        with progress.stage(f"image {image.name}"), _prepare_context(recipe, builder.work) as context:
+            _forget_old(builder.folder, recipe.name)
             builder.build(recipe.containerfile, context, image.name, image.archive)
     return image
 
 
+def _forget_old(folder: Path, name: str) -> None:
+    """Remove all but the newest archives: every change of a source makes another, and somebody may be loading one."""
+    archives = sorted(folder.glob(f"{name}-*.tar"), key=lambda archive: archive.stat().st_mtime)
+    for stale in archives[:-_KEPT_ARCHIVES]:
+        stale.unlink()
+
+
 @contextmanager
-def _prepare_context(recipe: _Recipe) -> Iterator[Path]:
+def _prepare_context(recipe: _Recipe, work: Path) -> Iterator[Path]:
     """Yield a build context with ``site-packages`` and the recipe's extra files."""
-    with tempfile.TemporaryDirectory(prefix="wi-image-") as folder:
+    with tempfile.TemporaryDirectory(dir=work) as folder:
         context = Path(folder)
         site = context / "site-packages"
         _install_requirements(recipe.requirements, site)

@@ -1,0 +1,46 @@
+"""Settings come from WI_* variables; a wrong one is named with its fault."""
+
+import pytest
+
+from wi_operator.core.errors import SettingsError
+from wi_operator.settings import IssuerProcessSettings, WebhookProcessSettings, load
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("WI_SIDECAR_IMAGE", "registry.test/wi@sha256:00")
+    return monkeypatch
+
+
+def test_lists_are_json_and_empty_values_are_defaults(environment):
+    environment.setenv("WI_ALLOWED_HOSTS", '["login.test:8443"]')
+    environment.setenv("WI_PUBLIC_URL", "")
+    settings = load(WebhookProcessSettings)
+    assert settings.allowed_hosts == ("login.test:8443",)
+    assert settings.public_url == ""
+
+
+def test_null_lets_the_platform_choose_the_sidecars_user(environment):
+    environment.setenv("WI_SIDECAR_UID", "null")
+    assert load(WebhookProcessSettings).sidecar_uid is None
+
+
+def test_the_platforms_name_of_the_issuer_url_is_known(environment):
+    environment.setenv("OIDC_ISSUER", "https://identity.example.com")
+    assert load(IssuerProcessSettings).public_url == "https://identity.example.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WI_LOG_LEVEL", "LOUD"), ("WI_PORT", "0"), ("WI_ALLOWED_HOSTS", "a.test")]
+)
+def test_a_wrong_setting_is_named(environment, name, value):
+    environment.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load(WebhookProcessSettings)
+    assert name.removeprefix("WI_").lower() in str(refused.value).lower()
+
+
+def test_a_missing_file_is_named(environment, tmp_path):
+    environment.setenv("WI_EXTRA_CA_FILE", str(tmp_path / "none.crt"))
+    with pytest.raises(SettingsError, match=r"none\.crt"):
+        _ = load(IssuerProcessSettings).extra_ca
