@@ -6,6 +6,7 @@ Its defaults (300 s timeouts, hidden retries, an unbounded Retry-After) would bl
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 
 import aiohttp
@@ -102,7 +103,9 @@ def _classify(error: BaseException) -> tuple[transport.Failure, str]:
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return transport.Failure.TLS, "TLS handshake failed"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return transport.Failure.HOST_UNKNOWN, error.os_error.strerror or "name not known"
+        busy = error.os_error.errno == socket.EAI_AGAIN
+        detail = error.os_error.strerror or "no answer"
+        return (transport.Failure.DNS if busy else transport.Failure.HOST_UNKNOWN), detail
     if isinstance(error, TimeoutError):
         return transport.Failure.SLOW, f"{READ_TIMEOUT:.0f} s"
     if isinstance(error, aiohttp.ClientConnectorError):
