@@ -18,6 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 LEAST_E2E = 8
 CHECKS = ("lint", "types")
+PREPARATIONS = (
+    ("programs", ("wi_testkit.controlplane", "build")),
+    ("images", ("wi_testkit.stage", "images")),
+)
+"""What the tests run on, built before them, so that the building shows its progress."""
 SUITES = (
     ("unit", ("tests/unit", "tests/architecture")),
     ("contract", ("tests/contract",)),
@@ -39,6 +44,10 @@ def main() -> int:
     """Return 0 when everything passed."""
     total = Count()
     faults = [check for check in CHECKS if not _stage(check, ["make", "-s", check])]
+    for name, arguments in PREPARATIONS:
+        if not _stage(name, [str(BIN / "python"), "-m", *arguments]):
+            print(f"not passed: {name}\n0 passed, 1 failed", flush=True)
+            return 1
     for name, paths in SUITES:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
