@@ -69,8 +69,11 @@ manifests: $(READY) crds ## Render manifests/ from the chart
 images: $(READY) ## Build the images into the cache
 	@$(STAGE) images
 
+bench: $(READY) ## Benchmarks: ratios of things run side by side
+	@$(BIN)/python bench/launcher.py
+
 lock: $(READY) ## Resolve the pinned dependencies again
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
 
-.PHONY: help setup fmt lint types unit check contract integration e2e test demo demo-rotate demo-down crds manifests images lock
+.PHONY: bench help setup fmt lint types unit check contract integration e2e test demo demo-rotate demo-down crds manifests images lock
