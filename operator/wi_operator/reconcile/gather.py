@@ -14,7 +14,7 @@ from wi_operator.index.objects import AZURE, Config, Credential
 from wi_operator.index.resolve import Refusal, find_config, unsupported
 from wi_operator.reconcile import rows
 from wi_operator.reconcile.decide import CredentialOutcome, mirror
-from wi_operator.reconcile.handshake import Granted, Handshaker
+from wi_operator.reconcile.handshake import Granted, Handshaker, LaggingError
 from wi_operator.reconcile.store import Item, Store, status_of
 
 AWS_AUDIENCE = "sts.amazonaws.com"
@@ -47,7 +47,7 @@ class Gatherer:
     public_url: str
 
     async def gather_config(self, item: Item) -> ConfigFacts:
-        """Check a WorkloadIdentityConfig; raises ``StaleGenerationError``."""
+        """Check a WorkloadIdentityConfig; raises ``LaggingError``."""
         config = Config.from_object(item)
         federation = self._federation(config)
         failure = self._obstacle(config)
@@ -95,13 +95,13 @@ class Gatherer:
             return "", error.diagnosis
 
     def _obstacle(self, config: Config) -> Diagnosis | None:
-        """Return what keeps us from even trying."""
+        """Return what keeps us from even trying; raises ``LaggingError``."""
         if config.provider != AZURE:
             return rows.CONFIG_NOT_SUPPORTED.diagnose(provider=config.provider)
         if not self.public_url:
             return rows.ISSUER_URL_MISSING.diagnose()
         if config.key.namespace not in self.store.index.organizations:
-            return rows.NAMESPACE_UNKNOWN.diagnose(namespace=config.key.namespace)
+            raise LaggingError
         return None
 
     def _federation(self, config: Config) -> dict[str, str]:

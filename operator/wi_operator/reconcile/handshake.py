@@ -30,8 +30,8 @@ STALE = "StaleGeneration"
 VAULT_PROBE = "/secrets?api-version=7.6&maxresults=1"
 
 
-class StaleGenerationError(Exception):
-    """The issuer knows another generation of the config than we: one of us lags by moments."""
+class LaggingError(Exception):
+    """The issuer knows another generation than we, or the watch has not shown a namespace yet: look again in a moment."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,7 +56,7 @@ class Handshaker:
     extra_ca: Callable[[], str]
 
     async def request_assertion(self, config: Config) -> Granted:
-        """Ask the issuer; raises ``DiagnosedError`` and ``StaleGenerationError``."""
+        """Ask the issuer; raises ``DiagnosedError`` and ``LaggingError``."""
         body = {
             "namespace": config.key.namespace,
             "name": config.key.name,
@@ -166,7 +166,7 @@ def _diagnose_issuer(error: BaseException) -> Diagnosis:
 def _read_granted(status: int, body: bytes) -> Granted:
     document = json_object(body)
     if status == 409 and document.get("reason") == STALE:
-        raise StaleGenerationError
+        raise LaggingError
     if status != 200:
         raise DiagnosedError(grants.diagnose(status, body))
     names = ("assertion", "issuer", "subject", "audience", "organization")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from wi_operator.cluster.client import KubernetesClient
@@ -13,16 +14,18 @@ from wi_operator.core.clock import Clock, SystemClock
 from wi_operator.core.errors import SettingsError
 from wi_operator.core.log import fields
 from wi_operator.federation.certificates import CertificateError
+from wi_operator.reconcile.catch_up import catch_up
 from wi_operator.reconcile.gather import Gatherer
 from wi_operator.reconcile.handlers import watch
 from wi_operator.reconcile.handshake import Handshaker, trust
-from wi_operator.reconcile.installation import INCOMPLETE_SECONDS, Installation
+from wi_operator.reconcile.installation import Installation
 from wi_operator.reconcile.leadership import BoundedLock, end, lead
 from wi_operator.reconcile.queue import KeyedQueue
 from wi_operator.reconcile.reconciler import Reconciler
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_operator.reconcile.store import Store
 
+PREPARE_SECONDS = 3.0
 SILENCE_LIMIT = 60.0
 """Seconds without an answer about the Lease after which the process counts as stuck."""
 
@@ -107,17 +110,21 @@ class Controller:
             tasks.create_task(self.reconciler.queue.run(self.reconciler.reconcile))
 
     async def _prepare(self) -> None:
-        """Make the installation's objects before judging anything: the way to the issuer needs the CA."""
+        """Make the installation's objects and list everything before judging: the way to the issuer needs the CA."""
         while True:
-            try:
-                await self.installation.ensure()
-            except (ApiError, CertificateError) as error:
-                log.warning(
-                    "installation not prepared", extra=fields(error=str(error), retry_seconds=INCOMPLETE_SECONDS / 5)
-                )
-            if self.installation.authority:
+            await self._try(self.installation.ensure())
+            # What is left undone beyond the CA is ``keep``'s; it must not hold back the checks.
+            if self.installation.authority and await self._try(catch_up(self.client, self.reconciler)):
                 return
-            await asyncio.sleep(INCOMPLETE_SECONDS / 5)
+            await asyncio.sleep(PREPARE_SECONDS)
+
+    async def _try(self, step: Awaitable[object]) -> bool:
+        try:
+            await step
+        except (ApiError, CertificateError) as error:
+            log.warning("not prepared yet", extra=fields(error=str(error), retry_seconds=PREPARE_SECONDS))
+            return False
+        return True
 
     async def _keep_beating(self) -> None:
         while True:

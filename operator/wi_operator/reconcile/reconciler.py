@@ -17,7 +17,7 @@ from wi_operator.core.log import fields
 from wi_operator.reconcile.decide import Situation, Streak, Verdict, decide_config, decide_credential
 from wi_operator.reconcile.events import post_event, render_event
 from wi_operator.reconcile.gather import Gatherer, credential_extra
-from wi_operator.reconcile.handshake import StaleGenerationError
+from wi_operator.reconcile.handshake import LaggingError
 from wi_operator.reconcile.queue import KeyedQueue, Ref
 from wi_operator.reconcile.render import ready_of, render_status
 from wi_operator.reconcile.store import Item, Store, asked_test, is_judged, status_of
@@ -25,7 +25,7 @@ from wi_operator.reconcile.store import Item, Store, asked_test, is_judged, stat
 JITTER = 0.1
 SPREAD_SECONDS = 60.0
 """Objects that were judged before we came are looked at within this time, not all in the first second."""
-STALE_SECONDS = 1.0
+LAG_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +77,8 @@ class Reconciler:
             self._uids[ref] = item["metadata"].get("uid", "")
         try:
             verdict, extra = await self._judge(ref, item)
-        except StaleGenerationError:
-            return STALE_SECONDS
+        except LaggingError:
+            return LAG_SECONDS
         now = self.clock.now()
         status = render_status(item, verdict, now=now, asked=asked_test(item), extra=extra)
         if status is not None:

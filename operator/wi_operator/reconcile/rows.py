@@ -27,10 +27,6 @@ FORBIDDEN_HOST = _row(
     "{detail}.",
     "Correct the URL, or let an administrator add the host to the allow-list of the chart.",
 )
-LINK_REFUSED = _row("LinkRefused", "{detail}", "{remedy}")
-NAMESPACE_UNKNOWN = _row(
-    "NamespaceUnknown", "Namespace '{namespace}' is not known yet.", "It is tried again.", Retry.TRANSIENT
-)
 CONFIG_UNTRUSTED_CA = _row(
     "CaBundleUnreadable",
     "{field} holds no certificates in PEM.",
@@ -43,6 +39,6 @@ TOKEN_UNREADABLE = _row(
     Retry.TRANSIENT,
 )
 ROWS = (
-    CONFIG_NOT_SUPPORTED, ISSUER_URL_MISSING, FORBIDDEN_HOST, LINK_REFUSED, NAMESPACE_UNKNOWN, CONFIG_UNTRUSTED_CA,
+    CONFIG_NOT_SUPPORTED, ISSUER_URL_MISSING, FORBIDDEN_HOST, CONFIG_UNTRUSTED_CA,
     TOKEN_UNREADABLE,
 )  # fmt: skip

@@ -8,9 +8,10 @@ import pytest
 from wi_operator.cluster.errors import ConflictError, NotFoundError, UnreachableError
 from wi_operator.core.clock import FrozenClock
 from wi_operator.federation.diagnosis import grants
+from wi_operator.reconcile.catch_up import catch_up
 from wi_operator.reconcile.decide import CredentialOutcome, mirror
 from wi_operator.reconcile.gather import ConfigFacts, CredentialFacts, Gatherer
-from wi_operator.reconcile.handshake import Handshaker, StaleGenerationError
+from wi_operator.reconcile.handshake import Handshaker, LaggingError
 from wi_operator.reconcile.queue import KeyedQueue, Ref
 from wi_operator.reconcile.reconciler import Reconciler
 from wi_operator.reconcile.store import Store, is_judged
@@ -213,7 +214,7 @@ async def test_an_event_that_is_refused_hinders_nothing(reconciler, api):
 
 async def test_a_lag_between_issuer_and_controller_is_no_failure(reconciler, api):
     reconciler.observe(CONFIG, config())
-    reconciler.gatherer.failure = StaleGenerationError()
+    reconciler.gatherer.failure = LaggingError()
     assert await reconciler.reconcile(AZURE) == 1.0
     assert api.writes == []
 
@@ -239,17 +240,15 @@ async def test_an_asked_test_of_a_credential_looks_at_its_config_too(reconciler,
 
 
 @pytest.mark.parametrize(
-    ("public_url", "known", "provider", "reason"),
+    ("public_url", "provider", "reason"),
     [
-        ("", True, "Azure", "IssuerUrlMissing"),
-        ("https://issuer.example", False, "Azure", "NamespaceUnknown"),
-        ("https://issuer.example", True, "GCP", "NotSupportedYet"),
+        ("", "Azure", "IssuerUrlMissing"),
+        ("https://issuer.example", "GCP", "NotSupportedYet"),
     ],
 )
-async def test_obstacles_are_told_without_any_request(public_url, known, provider, reason, tmp_path):
+async def test_obstacles_are_told_without_any_request(public_url, provider, reason, tmp_path):
     store = Store()
-    if known:
-        store.put("Namespace", NAMESPACE)
+    store.put("Namespace", NAMESPACE)
     item = config()
     item["spec"]["provider"] = provider
     store.put(CONFIG, item)
@@ -261,7 +260,7 @@ async def test_obstacles_are_told_without_any_request(public_url, known, provide
     facts = await gatherer.gather_config(item)
     assert facts.failure.reason == reason
     assert not facts.tested
-    assert facts.federation["subject"] == ("organization:ns-uid" if known else "")
+    assert facts.federation["subject"] == "organization:ns-uid"
     assert facts.federation["issuer"] == public_url
 
 
@@ -286,3 +285,29 @@ async def test_an_implicit_organization_is_told(tmp_path):
     store.put("Namespace", {"metadata": annotated})
     facts = await Gatherer(store, Works(), "https://issuer.example").gather_config(config())
     assert "OrganizationImplicit" not in facts.ready_message
+
+
+async def test_a_namespace_that_is_not_known_yet_is_waited_for(tmp_path):
+    gatherer = Gatherer(Store(), Handshaker("https://x", tmp_path / "none", (), str, str), "https://issuer.example")
+    with pytest.raises(LaggingError):
+        await gatherer.gather_config(config())
+
+
+async def test_catching_up_knows_everything_and_forgets_what_is_gone(reconciler):
+    pages = {
+        "/api/v1/namespaces": [[NAMESPACE]],
+        "/apis/identity.crewai.com/v1alpha1/workloadidentityconfigs": [[config()], [config(name="second", uid="u3")]],
+        "/apis/identity.crewai.com/v1alpha1/secretprovidercredentials": [[]],
+    }
+
+    class Lists:
+        async def get(self, path, **query):
+            number = int(query.get("continue", "0"))
+            following = str(number + 1) if number + 1 < len(pages[path]) else ""
+            return {"metadata": {"continue": following}, "items": pages[path][number]}
+
+    reconciler.observe(CREDENTIAL, credential())
+    await catch_up(Lists(), reconciler)
+    assert due(reconciler) == [AZURE, Ref(CONFIG, "team-a", "second")]
+    assert DEMO not in reconciler.store.items
+    assert "team-a" in reconciler.store.index.organizations

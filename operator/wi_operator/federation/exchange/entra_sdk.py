@@ -6,6 +6,7 @@ Its defaults (300 s timeouts, hidden retries, an unbounded Retry-After) would bl
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 
@@ -26,6 +27,9 @@ from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
 from wi_operator.federation.exchange.base import HttpResponse
 from wi_operator.federation.exchange.entra import TokenTarget
 from wi_operator.federation.hosts import Endpoint
+
+# The library logs every refusal with the foreign text; the queue's owner tells it once, diagnosed.
+logging.getLogger("azure").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 5.0
