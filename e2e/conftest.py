@@ -1,6 +1,6 @@
 """The cluster, the product and the emulators, once for all end-to-end tests.
 
-CLUSTER=embedded (default) makes a node of its own named ``e2e`` and removes it; ``current`` and ``kind`` use what is there.
+CLUSTER=embedded (default) makes a node of its own (``WI_E2E_NODE``, by default e2e) and removes it; ``current`` and ``kind`` use what is there.
 """
 
 import os
@@ -12,7 +12,7 @@ from wi_testkit.stage import clusters
 from wi_testkit.stage.install import ISSUER_URL, Stage
 from wi_testkit.world import World
 
-NAME = "e2e"
+NAME = os.environ.get("WI_E2E_NODE", "e2e")
 
 
 def pytest_collection_modifyitems(items):

@@ -1,9 +1,9 @@
 """Who may be whom: two organizations, conditions that name reason and remedy, what kubectl shows."""
 
 import json
-import re
 import secrets
 import time
+from pathlib import Path
 
 import pytest
 
@@ -102,21 +102,12 @@ def test_what_is_not_built_yet_says_so(team):
 def test_kubectl_get_shows_the_truth_at_a_glance(world):
     team = world.add_team("t-golden")
     team.set_up()
-    shown = world.kubectl("get", "wic,spcred", "--namespace", team.name)
-    shown = re.sub(r"\d+[smh]\d*s?\b", "AGE", shown).replace(world.tenant, "TENANT")
-    assert [line.split() for line in shown.splitlines() if line] == [
-        ["NAME", "READY", "REASON", "PROVIDER", "TENANT", "AGE"],
-        ["workloadidentityconfig.identity.crewai.com/azure", "True", "Succeeded", "Azure", "TENANT", "AGE"],
-        ["NAME", "READY", "REASON", "PROVIDER", "VAULT", "AGE"],
-        [
-            "secretprovidercredential.identity.crewai.com/demo",
-            "True",
-            "Succeeded",
-            "AzureKeyVault",
-            "https://v-t-golden.vault.azure.net",
-            "AGE",
-        ],
-    ]
+    team.apply_config("unknown", clientId="99999999-9999-4999-8999-999999999999")
+    team.wait_reason("wic/unknown", "ClientNotFound")
+    shown = world.kubectl("get", "wic,spcred", "--all-namespaces")
+    lines = [line.split() for line in shown.splitlines() if line.startswith(("NAMESPACE", team.name))]
+    table = "\n".join(" ".join([*cells[:-1], "AGE"]) for cells in lines) + "\n"
+    assert table.replace(world.tenant, "TENANT") == (Path(__file__).parent / "golden" / "get.txt").read_text()
 
 
 def test_deletion_needs_no_controller_and_no_object_has_a_finalizer(world):

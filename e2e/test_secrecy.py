@@ -54,7 +54,7 @@ def search_node(text: str) -> list[str]:
     """Return the node's files outside memory that hold ``text``."""
     from wi_testkit.controlplane.node import Node
 
-    node = Node("e2e")
+    node = Node(os.environ.get("WI_E2E_NODE", "e2e"))
     # -xdev on each tree: what is mounted inside (emptyDir in memory, projected tokens, overlays) is another file system;
     # the overlays' upper folders are on the disk and are searched.
     script = (
