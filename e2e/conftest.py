@@ -1,6 +1,7 @@
 """The cluster, the product and the emulators, once for all end-to-end tests.
 
-CLUSTER=embedded (default) makes a node of its own (``WI_E2E_NODE``, by default e2e) and removes it; ``current`` and ``kind`` use what is there.
+CLUSTER=embedded (default) makes a node of its own (``WI_E2E_NODE``, by default e2e) and removes it; ``current`` and
+``kind`` use what is there.
 """
 
 import os

@@ -44,5 +44,5 @@ def test_values_merge_block_by_block():
 
 
 def test_an_unknown_cluster_lists_the_known_ones():
-    with pytest.raises(StageError, match="embedded.*current.*kind"):
+    with pytest.raises(StageError, match=r"embedded.*current.*kind"):
         check_kind("moon")
