@@ -117,9 +117,10 @@ def test_without_any_issuer_running_pods_go_on_and_a_new_pod_fails_clearly(world
     team.set_secret("a", value)
     worker = team.start_worker("outage", {"APP_A": "secret://demo/a"})
     assert worker.kick().split()[1] == fingerprint(value)
+    running = pods(world, "issuer")
     world.kubectl("-n", "wi-system", "scale", "deployment/wi-issuer", "--replicas=0")
     try:
-        world.kubectl("-n", "wi-system", "wait", "--for=delete", *pods(world, "issuer"), "--timeout=60s")
+        world.kubectl("-n", "wi-system", "wait", "--for=delete", *running, "--timeout=60s")
         rotated = f"planted-{secrets.token_hex(8)}"
         team.set_secret("a", rotated)
         assert worker.kick().split()[1] == fingerprint(rotated)
