@@ -48,11 +48,15 @@ def seconds_to_completion(outcome) -> float:
 
 
 def test_the_job_completes_within_three_seconds_of_its_application(team):
+    """Where the node needs longer already for a Job without any sidecar, ours may cost one second on top, no more.
+
+    The best of three each: times are whole seconds. A sidecar that ignores SIGTERM costs its grace period and fails this.
+    """
     team.set_secret("a", planted())
-    # The best of three: both times are whole seconds, and a busy node adds its own. A sidecar that lingers shows in all.
-    taken = [seconds_to_completion(team.kick("quick", {"APP_A": "secret://demo/a"})) for _ in range(3)]
-    print(f"seconds from the application's end to the Job's: {taken}")
-    assert min(taken) <= 3
+    plain = [seconds_to_completion(team.kick("plain", {"APP_A": "plain"}, label=False)) for _ in range(3)]
+    ours = [seconds_to_completion(team.kick("quick", {"APP_A": "secret://demo/a"})) for _ in range(3)]
+    print(f"seconds from the application's end to the Job's: {ours} with the sidecar, {plain} without")
+    assert min(ours) <= max(3, min(plain) + 1)
 
 
 def test_one_config_serves_two_vaults(team):
