@@ -5,23 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import logging
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wi_operator.api import reasons
 from wi_operator.core.clock import Clock
-from wi_operator.core.log import fields
 from wi_operator.federation.azure import AzureEndpoints
-from wi_operator.federation.claims import GRANT_SECONDS, make_claims
+from wi_operator.federation.claims import GRANT_SECONDS
 from wi_operator.federation.hosts import ForbiddenHostError, require_allowed
 from wi_operator.federation.keys import SigningKey
-from wi_operator.federation.mint import mint
 from wi_operator.index.objects import Organization
 from wi_operator.index.resolve import Link, Refusal, check_service_account, resolve
 from wi_operator.index.store import Index
+from wi_operator.issuer.assertions import issue_assertion
 from wi_operator.issuer.callers import Caller
 from wi_operator.issuer.keyring import Keyring
 from wi_operator.issuer.problems import ISSUER_URL_MISSING, KEY_MISSING, Problem, RefusedError
@@ -29,8 +26,6 @@ from wi_operator.issuer.settings import IssuerSettings
 
 CREDENTIALS_LIMIT = 64
 NAME_LIMIT = 253
-
-audit = logging.getLogger("wi_operator.audit")
 
 
 def read_request(body: Any) -> list[str]:
@@ -156,28 +151,20 @@ class Grants:
     def _grant(
         self, caller: Caller, organization: str, key: SigningKey, name: str, link: Link, endpoints: AzureEndpoints
     ) -> dict[str, Any]:
-        claims = make_claims(
+        claims, assertion = issue_assertion(
+            key,
             issuer=self.settings.public_url,
             organization=organization,
             audience=endpoints.audience,
             now=self.clock.now(),
             lifetime=GRANT_SECONDS,
-            token_id=str(uuid.uuid4()),
-        )
-        audit.info(
-            "assertion minted",
-            extra=fields(
-                purpose="grant",
-                namespace=caller.namespace,
-                account=caller.account,
-                pod=caller.pod,
-                pod_uid=caller.pod_uid,
-                organization=organization,
-                credential=link.credential.key.name,
-                config=link.config.key.name,
-                kid=key.kid,
-                jti=claims.token_id,
-            ),
+            purpose="grant",
+            namespace=caller.namespace,
+            account=caller.account,
+            pod=caller.pod,
+            pod_uid=caller.pod_uid,
+            credential=link.credential.key.name,
+            config=link.config.key.name,
         )
         return {
             "credential": name,
@@ -194,7 +181,7 @@ class Grants:
                 "vaultUrl": link.credential.vault_url.rstrip("/"),
                 "vaultScope": endpoints.vault_scope,
             },
-            "assertion": mint(claims, key).reveal(),
+            "assertion": assertion.reveal(),
             "issuedAt": claims.issued_at,
             "expiresAt": claims.expires_at,
             "hosts": list(endpoints.hosts),

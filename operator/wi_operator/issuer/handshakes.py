@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +10,15 @@ from wi_operator.cluster import paths
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ApiError, NotFoundError
 from wi_operator.core.clock import Clock
-from wi_operator.core.log import fields
 from wi_operator.federation.azure import AzureEndpoints
-from wi_operator.federation.claims import HANDSHAKE_SECONDS, make_claims
-from wi_operator.federation.mint import mint
+from wi_operator.federation.claims import HANDSHAKE_SECONDS
 from wi_operator.index.objects import AZURE, Config
 from wi_operator.index.store import Index
+from wi_operator.issuer.assertions import issue_assertion
 from wi_operator.issuer.callers import Caller
 from wi_operator.issuer.keyring import Keyring
 from wi_operator.issuer.problems import ISSUER_URL_MISSING, KEY_MISSING, KUBERNETES_UNAVAILABLE, Problem, RefusedError
 from wi_operator.issuer.settings import IssuerSettings
-
-audit = logging.getLogger("wi_operator.audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +83,19 @@ class Handshakes:
                     "Use provider: Azure in an existing namespace.",
                 )
             )
-        claims = make_claims(
+        claims, assertion = issue_assertion(
+            key,
             issuer=self.settings.public_url,
             organization=organization.id,
             audience=AzureEndpoints.from_block(config.azure).audience,
             now=self.clock.now(),
             lifetime=HANDSHAKE_SECONDS,
-            token_id=str(uuid.uuid4()),
-        )
-        audit.info(
-            "assertion minted",
-            extra=fields(
-                purpose="handshake",
-                namespace=request.namespace,
-                config=request.name,
-                organization=organization.id,
-                kid=key.kid,
-                jti=claims.token_id,
-            ),
+            purpose="handshake",
+            namespace=request.namespace,
+            config=request.name,
         )
         return {
-            "assertion": mint(claims, key).reveal(),
+            "assertion": assertion.reveal(),
             "expiresAt": claims.expires_at,
             "issuer": claims.issuer,
             "subject": claims.subject,
