@@ -27,6 +27,7 @@ CALL_TIMEOUT = 10.0
 WATCH_TIMEOUT = 300
 """Seconds after which a watch is renewed; the API server ends it, we wait 15 s longer."""
 WATCH_LINE_LIMIT = 4 * 1024 * 1024
+PAGE_ITEMS = "500"
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -72,6 +73,18 @@ class KubernetesClient:
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """Read one object or one list."""
         return await self._call("GET", path, query=query)
+
+    async def list(self, path: str) -> tuple[list[dict[str, Any]], str]:
+        """Read a whole collection page by page; returns its items and the resourceVersion to watch from."""
+        items: list[dict[str, Any]] = []
+        query = {"limit": PAGE_ITEMS}
+        while True:
+            page = await self.get(path, **query)
+            items += page.get("items") or []
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return items, str(page["metadata"]["resourceVersion"])
+            query = {"limit": PAGE_ITEMS, "continue": token}
 
     async def create(self, path: str, body: Mapping[str, Any], **query: str) -> dict[str, Any]:
         """Create below ``path``; raises ``ConflictError`` when it exists."""

@@ -56,22 +56,13 @@ class Watch:
                 self._take(event["type"], item)
 
     async def _list(self) -> str:
-        """Take the full list, page by page; forget what is no longer in it."""
-        seen: dict[tuple[str, str], Mapping[str, Any]] = {}
-        query = {"limit": "500"}
-        while True:
-            page = await self.client.get(self.path, **query)
-            for item in page.get("items") or []:
-                seen[_key(item)] = item
-            token = page["metadata"].get("continue", "")
-            if not token:
-                break
-            query = {"limit": "500", "continue": token}
-        for key in set(self._known) - set(seen):
+        """Take the full list; forget what is no longer in it."""
+        items, version = await self.client.list(self.path)
+        for key in set(self._known) - {_key(item) for item in items}:
             self.drop(self._known.pop(key))
-        for item in seen.values():
+        for item in items:
             self._take("ADDED", item)
-        return str(page["metadata"]["resourceVersion"])
+        return version
 
     def _take(self, kind: str, item: Mapping[str, Any]) -> None:
         if kind in {"ADDED", "MODIFIED"}:

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ConflictError, NotFoundError, UnreachableError
 from wi_operator.core.clock import FrozenClock
 from wi_operator.federation.diagnosis import grants
@@ -300,11 +301,14 @@ async def test_catching_up_knows_everything_and_forgets_what_is_gone(reconciler)
         "/apis/identity.crewai.com/v1alpha1/secretprovidercredentials": [[]],
     }
 
-    class Lists:
+    class Lists(KubernetesClient):
+        def __init__(self):
+            """No connection: pages are all there is."""
+
         async def get(self, path, **query):
             number = int(query.get("continue", "0"))
             following = str(number + 1) if number + 1 < len(pages[path]) else ""
-            return {"metadata": {"continue": following}, "items": pages[path][number]}
+            return {"metadata": {"continue": following, "resourceVersion": "1"}, "items": pages[path][number]}
 
     reconciler.observe(CREDENTIAL, credential())
     await catch_up(Lists(), reconciler)
