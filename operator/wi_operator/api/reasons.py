@@ -20,7 +20,6 @@ KEY_LOST = "KeyLost"
 
 CREDENTIAL_NOT_FOUND = "CredentialNotFound"
 CONFIG_NOT_FOUND = "ConfigNotFound"
-CONFIG_NOT_READY = "ConfigNotReady"
 PROVIDER_MISMATCH = "ProviderMismatch"
 AMBIGUOUS_DEFAULT = "AmbiguousDefault"
 NO_DEFAULT_CREDENTIAL = "NoDefaultCredential"

@@ -2,7 +2,7 @@
 
 WorkloadIdentityError
 ├── SettingsError       a process was started with settings it cannot use
-├── ReferenceError      a ``secret://`` reference does not parse (``api.reference``)
+├── MalformedReferenceError  a ``secret://`` reference does not parse (``api.reference``)
 ├── ApiError            the Kubernetes API refused or did not answer (``cluster.errors``)
 ├── KeysError           signing keys are missing or unusable (``federation.keys``)
 └── DiagnosedError      carries a diagnosis: reason, cause, remedy (``federation.diagnosis``)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wi_operator.federation.clouds import AZURE_CLOUDS, CUSTOM, PUBLIC
+from wi_operator.federation.clouds import AZURE_CLOUDS, PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,25 @@ class AzureEndpoints:
     @classmethod
     def from_block(cls, azure: Mapping[str, Any], *, extra_hosts: tuple[str, ...] = ()) -> AzureEndpoints:
         """Read ``spec.azure``; a Custom cloud has no hosts of its own: only ``extra_hosts`` of the chart cover it."""
+        tenant_id, client_id = str(azure.get("tenantId", "")), str(azure.get("clientId", ""))
         cloud = AZURE_CLOUDS.get(azure.get("cloud") or PUBLIC.name)
+        if cloud is not None:
+            return cls(
+                tenant_id=tenant_id,
+                client_id=client_id,
+                authority_host=f"https://{cloud.authority_host}",
+                vault_scope=cloud.vault_scope,
+                audience=cloud.audience,
+                hosts=(*cloud.hosts, *extra_hosts),
+                ca_bundle="",
+            )
         custom = azure.get("custom") or {}
-        is_custom = azure.get("cloud") == CUSTOM or cloud is None
         return cls(
-            tenant_id=str(azure.get("tenantId", "")),
-            client_id=str(azure.get("clientId", "")),
-            authority_host=str(custom.get("authorityHost", "")).rstrip("/")
-            if is_custom or cloud is None
-            else f"https://{cloud.authority_host}",
-            vault_scope=str(custom.get("vaultScope", "")) if is_custom or cloud is None else cloud.vault_scope,
-            audience=PUBLIC.audience if is_custom or cloud is None else cloud.audience,
-            hosts=extra_hosts if is_custom or cloud is None else (*cloud.hosts, *extra_hosts),
-            ca_bundle=str(custom.get("caBundle", "")) if is_custom else "",
+            tenant_id=tenant_id,
+            client_id=client_id,
+            authority_host=str(custom.get("authorityHost", "")).rstrip("/"),
+            vault_scope=str(custom.get("vaultScope", "")),
+            audience=PUBLIC.audience,
+            hosts=extra_hosts,
+            ca_bundle=str(custom.get("caBundle", "")),
         )

@@ -47,5 +47,4 @@ CHINA = AzureCloud(
     audience="api://AzureADTokenExchangeChina",
 )
 AZURE_CLOUDS = {cloud.name: cloud for cloud in (PUBLIC, US_GOVERNMENT, CHINA)}
-CUSTOM = "Custom"
-"""A private or test cloud: authority and scope come from the config, its hosts from the chart's allow-list."""
+"""By name. ``Custom`` is none of them: its endpoints come from the config, its hosts from the chart's allow-list."""

@@ -13,7 +13,7 @@ from wi_operator.issuer.grants import Grants
 from wi_operator.issuer.handshakes import Handshakes
 from wi_operator.issuer.keyring import Keyring
 from wi_operator.issuer.settings import IssuerSettings
-from wi_operator.processes.running import follow_objects, open_client, run_until_stopped, serve_health
+from wi_operator.processes.running import all_synced, follow_objects, open_client, run_until_stopped, serve_health
 from wi_operator.settings import IssuerProcessSettings, load
 
 
@@ -33,10 +33,7 @@ async def run() -> int:
     index = Index()
     async with open_client() as client:
         watches = follow_objects(client, index, namespaces=True)
-
-        def is_synced() -> bool:
-            return all(watch.synced.is_set() for watch in watches)
-
+        is_synced = all_synced(watches)
         grants_face = issuer_app.GrantsFace(
             reviews=CallerReviews(client, clock),
             grants=Grants(index, keyring, issuer_settings, clock),

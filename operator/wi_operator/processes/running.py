@@ -31,6 +31,11 @@ def follow_objects(client: KubernetesClient, index: Index, *, namespaces: bool) 
     return watches
 
 
+def all_synced(watches: list[Watch]) -> Fact:
+    """Return the fact that every watch has shown its first full list."""
+    return lambda: all(watch.synced.is_set() for watch in watches)
+
+
 @contextlib.asynccontextmanager
 async def open_client() -> AsyncIterator[KubernetesClient]:
     """Connect, and close at the end."""

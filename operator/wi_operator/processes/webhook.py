@@ -14,7 +14,7 @@ from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import SystemClock
 from wi_operator.core.log import configure
 from wi_operator.index.store import Index
-from wi_operator.processes.running import follow_objects, open_client, run_until_stopped, serve_health
+from wi_operator.processes.running import all_synced, follow_objects, open_client, run_until_stopped, serve_health
 from wi_operator.settings import WebhookProcessSettings, load, read_text
 
 
@@ -39,10 +39,7 @@ async def run() -> int:
     current = _Refreshed(injection)
     async with open_client() as client:
         watches = follow_objects(client, index, namespaces=False)
-
-        def is_synced() -> bool:
-            return all(watch.synced.is_set() for watch in watches)
-
+        is_synced = all_synced(watches)
         app = admission_server.build_app(
             index=index,
             settings=current.get,

@@ -154,7 +154,7 @@ def _require(url: str, hosts: tuple[str, ...]) -> Endpoint:
     try:
         return require_allowed(url, hosts)
     except ForbiddenHostError as error:
-        raise DiagnosedError(rows.FORBIDDEN_HOST.diagnose(detail=str(error).rstrip("."))) from error
+        raise DiagnosedError(grants.FORBIDDEN_HOST.diagnose(detail=str(error).rstrip("."))) from error
 
 
 def _diagnose_issuer(error: BaseException) -> Diagnosis:

@@ -143,9 +143,3 @@ class Controller:
             return ""  # the ConfigMap is optional
         except OSError as error:
             raise SettingsError(f"the extra CA {file} cannot be read: {error.strerror}") from error
-
-
-async def run(settings: ControllerSettings, clock: Clock | None = None) -> None:
-    """Run the controller; for callers that need no health answers. Raises ``LeadershipLostError``."""
-    controller = await Controller.connect(settings, clock)
-    await controller.run()

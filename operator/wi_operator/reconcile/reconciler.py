@@ -20,7 +20,7 @@ from wi_operator.reconcile.gather import Gatherer, credential_extra
 from wi_operator.reconcile.handshake import LaggingError
 from wi_operator.reconcile.queue import KeyedQueue, Ref
 from wi_operator.reconcile.render import ready_of, render_status
-from wi_operator.reconcile.store import Item, Store, asked_test, is_judged, status_of
+from wi_operator.reconcile.store import Item, Store, asked_test, is_judged, ref_of, status_of
 
 JITTER = 0.1
 SPREAD_SECONDS = 60.0
@@ -59,7 +59,7 @@ class Reconciler:
 
     def lose(self, kind: str, item: Item) -> None:
         """Take the deletion of an object."""
-        ref = Ref(kind, item["metadata"].get("namespace", ""), item["metadata"]["name"])
+        ref = ref_of(kind, item)
         self.queue.forget(ref)
         self._streaks.pop(ref, None)
         self._uids.pop(ref, None)

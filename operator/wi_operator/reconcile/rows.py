@@ -22,11 +22,6 @@ ISSUER_URL_MISSING = _row(
     "The operator has no public issuer URL, so no cloud can check its assertions.",
     "Set `issuer.url` of the chart to the URL under which wi-issuer is reached from the internet.",
 )
-FORBIDDEN_HOST = _row(
-    reasons.FORBIDDEN_HOST,
-    "{detail}.",
-    "Correct the URL, or let an administrator add the host to the allow-list of the chart.",
-)
 CONFIG_UNTRUSTED_CA = _row(
     "CaBundleUnreadable",
     "{field} holds no certificates in PEM.",
@@ -38,7 +33,4 @@ TOKEN_UNREADABLE = _row(
     "Start wi-controller anew; if it stays, its projected volume was changed: install the chart again.",
     Retry.TRANSIENT,
 )
-ROWS = (
-    CONFIG_NOT_SUPPORTED, ISSUER_URL_MISSING, FORBIDDEN_HOST, CONFIG_UNTRUSTED_CA,
-    TOKEN_UNREADABLE,
-)  # fmt: skip
+ROWS = (CONFIG_NOT_SUPPORTED, ISSUER_URL_MISSING, CONFIG_UNTRUSTED_CA, TOKEN_UNREADABLE)

@@ -35,9 +35,12 @@ UNREADABLE = _row(
     "Look for something that answers in place of service wi-issuer-grants; sidecar and issuer must be of versions that "
     "fit: start the pod anew.",
 )  # fmt: skip
-FORBIDDEN_HOST = _row(
-    "ForbiddenHost", "{detail}.",
-    "Correct the URL, or let an administrator add the host to the allow-list of the chart.",
+FORBIDDEN_HOST = replace(
+    _row(
+        "ForbiddenHost", "{detail}.",
+        "Correct the URL, or let an administrator add the host to the allow-list of the chart.",
+    ),
+    surfaces=SURFACES | {Surface.CONFIG, Surface.CREDENTIAL},
 )  # fmt: skip
 NOT_GRANTED = _row(
     "CredentialNotGranted", "The issuer neither granted nor refused the credential '{credential}'.",
