@@ -51,7 +51,16 @@ class CommonSettings(BaseSettings):
         return read_text(self.extra_ca_file) if self.extra_ca_file else ""
 
 
-class IssuerProcessSettings(CommonSettings):
+class ServingSettings(CommonSettings):
+    """What the processes with listeners are told."""
+
+    # Together with the listeners' own 10 s it has to stay below the pod's grace period of 30 s.
+    drain_seconds: float = Field(
+        default=8, ge=0, le=15, description="Time after SIGTERM in which everything is still served."
+    )
+
+
+class IssuerProcessSettings(ServingSettings):
     """The issuer's."""
 
     keys_dir: Path = Field(default=Path("/etc/wi/keys"), description="Mounted Secret with keys.json.")
@@ -66,7 +75,7 @@ class IssuerProcessSettings(CommonSettings):
     grants_port: Port = 8443
 
 
-class WebhookProcessSettings(CommonSettings):
+class WebhookProcessSettings(ServingSettings):
     """The webhook's."""
 
     tls_dir: Path = Field(default=Path("/etc/wi/tls"), description="Mounted Secret with tls.crt and tls.key.")

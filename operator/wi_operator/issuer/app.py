@@ -37,6 +37,7 @@ DISCOVERY_SECONDS = 3600
 JWKS_SECONDS = 300
 """Well below the hour for which a new key is published before it signs."""
 TOKEN_LIMIT = 16 * 1024
+SHUTDOWN_SECONDS = 10.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -162,7 +163,7 @@ async def _json(request: web.Request) -> Any:
 
 async def start(app: web.Application, *, port: int, tls: ssl.SSLContext | None = None, host: str = "") -> web.AppRunner:
     """Listen on ``port`` of ``host`` (all addresses by default); the caller cleans the runner up."""
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     await web.TCPSite(runner, host or None, port, ssl_context=tls).start()
     return runner

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import SystemClock
 from wi_operator.core.log import configure
@@ -13,7 +15,14 @@ from wi_operator.issuer.grants import Grants
 from wi_operator.issuer.handshakes import Handshakes
 from wi_operator.issuer.keyring import Keyring
 from wi_operator.issuer.settings import IssuerSettings
-from wi_operator.processes.running import all_synced, follow_objects, open_client, run_until_stopped, serve_health
+from wi_operator.processes.running import (
+    Drain,
+    all_synced,
+    follow_objects,
+    open_client,
+    run_until_stopped,
+    serve_health,
+)
 from wi_operator.settings import IssuerProcessSettings, load
 
 
@@ -31,6 +40,7 @@ async def run() -> int:
     keyring = Keyring(settings.keys_dir / "keys.json", settings.state_dir / "state.json", clock)
     keyring.load()
     index = Index()
+    drain = Drain(settings.drain_seconds)
     async with open_client() as client:
         watches = follow_objects(client, index, namespaces=True)
         is_synced = all_synced(watches)
@@ -43,16 +53,17 @@ async def run() -> int:
         public_tls = ReloadingCertificate(settings.public_tls_dir).server_context() if settings.public_tls_dir else None
         runners = [
             await issuer_app.start(
-                issuer_app.PublicFace(issuer_settings, keyring).build_app(), port=settings.public_port, tls=public_tls
+                drain.follow(issuer_app.PublicFace(issuer_settings, keyring).build_app()),
+                port=settings.public_port,
+                tls=public_tls,
             ),
             await issuer_app.start(
-                grants_face.build_app(),
+                drain.follow(grants_face.build_app()),
                 port=settings.grants_port,
                 tls=ReloadingCertificate(settings.tls_dir).server_context(),
             ),
             await serve_health(settings, is_ready=is_synced),
         ]
-        await run_until_stopped([watch.run() for watch in watches] + [keyring.follow()])
-        for runner in runners:
-            await runner.cleanup()
+        await run_until_stopped([watch.run() for watch in watches] + [keyring.follow()], drain)
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
     return 0

@@ -4,20 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from wi_operator import health
 from wi_operator.cluster import paths
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.watch import Watch
+from wi_operator.core.log import fields
 from wi_operator.index.store import Index
 from wi_operator.settings import CommonSettings
 
 Fact = Callable[[], bool]
+
+log = logging.getLogger(__name__)
+
+
+class Drain:
+    """The time between SIGTERM and the end, in which everything is still served.
+
+    The kubelet sends SIGTERM when it asks for the pod's end, not when the last proxy has heard of it: who closes at once
+    loses the requests that are on their way. Every answer asks its client to connect anew, so that kept connections have
+    moved to other pods by the time the listeners close. /readyz stays green: of a service whose pods all end at once,
+    kube-proxy goes on to use those that still serve.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun = False
+
+    def follow(self, app: web.Application) -> web.Application:
+        """Apply to the answers of ``app`` too; returns it."""
+        app.on_response_prepare.append(self._part)
+        return app
+
+    async def wait(self) -> None:
+        """Serve on for a while."""
+        self._begun = True
+        log.info("draining", extra=fields(seconds=self._seconds))
+        await asyncio.sleep(self._seconds)
+
+    async def _part(self, _: web.Request, response: web.StreamResponse) -> None:
+        if self._begun:
+            response.force_close()
+            response.headers["Connection"] = "close"
 
 
 def follow_objects(client: KubernetesClient, index: Index, *, namespaces: bool) -> list[Watch]:
@@ -53,17 +88,29 @@ async def serve_health(settings: CommonSettings, *, is_ready: Fact, registry: Co
     )
 
 
-async def run_until_stopped(parts: list[Coroutine[Any, Any, None]]) -> None:
-    """Run the parts until SIGTERM or SIGINT; a part that fails ends the process, so that the kubelet restarts it."""
-    stopped = asyncio.Event()
+async def run_until_stopped(parts: list[Coroutine[Any, Any, None]], drain: Drain) -> None:
+    """Run the parts until SIGTERM or SIGINT and the drain after it.
+
+    A part that fails ends the process, so that the kubelet restarts it; so does a second signal, without the drain.
+    """
+    stopping, ending = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (ending if stopping.is_set() else stopping).set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
+
+    async def drained() -> None:
+        await stopping.wait()
+        await drain.wait()
+
     tasks = [asyncio.create_task(part) for part in parts]
-    waiter = asyncio.create_task(stopped.wait())
-    done, pending = await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)
+    waiters: list[asyncio.Task[Any]] = [asyncio.create_task(drained()), asyncio.create_task(ending.wait())]
+    done, pending = await asyncio.wait([*tasks, *waiters], return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
-    for task in done - {waiter}:
+    for task in done:
         task.result()

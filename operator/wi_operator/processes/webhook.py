@@ -14,7 +14,14 @@ from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import SystemClock
 from wi_operator.core.log import configure
 from wi_operator.index.store import Index
-from wi_operator.processes.running import all_synced, follow_objects, open_client, run_until_stopped, serve_health
+from wi_operator.processes.running import (
+    Drain,
+    all_synced,
+    follow_objects,
+    open_client,
+    run_until_stopped,
+    serve_health,
+)
 from wi_operator.settings import WebhookProcessSettings, load, read_text
 
 
@@ -37,6 +44,7 @@ async def run() -> int:
         )
 
     current = _Refreshed(injection)
+    drain = Drain(settings.drain_seconds)
     async with open_client() as client:
         watches = follow_objects(client, index, namespaces=False)
         is_synced = all_synced(watches)
@@ -49,12 +57,11 @@ async def run() -> int:
         )
         tls = ReloadingCertificate(settings.tls_dir).server_context()
         runners = [
-            await admission_server.start(app, host="", port=settings.port, tls=tls),
+            await admission_server.start(drain.follow(app), host="", port=settings.port, tls=tls),
             await serve_health(settings, is_ready=is_synced, registry=registry),
         ]
-        await run_until_stopped([watch.run() for watch in watches] + [current.follow()])
-        for runner in runners:
-            await runner.cleanup()
+        await run_until_stopped([watch.run() for watch in watches] + [current.follow()], drain)
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
     return 0
 
 
