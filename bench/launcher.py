@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-LAUNCHER = Path(__file__).resolve().parent.parent / "operator" / "wi_kickoff" / "launch.py"
+PACKAGE = Path(__file__).resolve().parent.parent / "operator" / "wi_kickoff"
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
 ANSWER = b"wi1 ok\0v APP_A=value\0.\0"
 GOAL, TOLERANCE = 1.2, 1.3
@@ -44,7 +44,8 @@ def time_once(command: list[str]) -> float:
 def main() -> int:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
-        shutil.copy(LAUNCHER, folder)
+        for name in ("launch.py", "trouble.py"):
+            shutil.copy(PACKAGE / name, folder)
         listener.bind(f"{folder}/kickoff.sock")
         listener.listen(64)
         threading.Thread(target=serve, args=(listener,), daemon=True).start()

@@ -2,7 +2,7 @@
 
 Request: one line, ``wi1 kickoff <source>``. Reply, until end of file: NUL-terminated fields, first ``wi1 ok`` or
 ``wi1 error``, then tagged fields, last ``.``; a reply without that last field was cut off and must not be used.
-Standard library only. ``launch.py`` stands alone and repeats the constants it needs.
+Standard library only. ``launch.py`` and ``trouble.py`` stand alone and repeat the constants they need.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 SOCKET_NAME = "kickoff.sock"
 LAUNCHER_NAME = "launch.py"
 STARTED_NAME = "started"
+FILES = (LAUNCHER_NAME, "trouble.py")
+"""What the sidecar copies from this package into each container's folder."""
 
 PROTOCOL = "wi1"
 VERB = "kickoff"
@@ -27,7 +29,9 @@ VALUE = "v"
 TEMPLATE = "t"
 LOG_LINE = "l"
 MESSAGE = "m"
-TAGS = (VALUE, TEMPLATE, LOG_LINE, MESSAGE)
+RETRY = "r"
+"""In an error: seconds after which asking again makes sense (the sidecar's queue was full)."""
+TAGS = (VALUE, TEMPLATE, LOG_LINE, MESSAGE, RETRY)
 
 EXIT_CODE = 78
 """Exit code of a kickoff that failed (``EX_CONFIG`` of sysexits.h): the application was not started."""
@@ -36,8 +40,8 @@ TERMINATION_LIMIT = 4096
 TERMINATION_LOG = "/dev/termination-log"
 RETRY_SECONDS = 5
 """How long a client tries again when the sidecar cannot be reached or breaks off: it may be restarting."""
-REPLY_SECONDS = 20
-"""How long a client waits for a reply: the sidecar's own budget of 15 s and some."""
+REPLY_SECONDS = 65
+"""How long a client waits for a reply: the largest budget that a sidecar may be given (60 s) and some."""
 
 
 class WireError(Exception):

@@ -113,10 +113,10 @@ class Sidecar:
         await self._server.stop()
 
     async def _listen(self) -> None:
-        launcher = read_launcher()
+        files = read_files()
         folders = [os.path.join(self._settings.run_dir, container) for container in self._settings.declaration]
         for container, folder in zip(self._settings.declaration, folders, strict=True):
-            await self._server.start(folder, container, launcher)
+            await self._server.start(folder, container, files)
         for folder in folders:
             mark_started(folder)
         log.info("listening", extra=fields(containers=list(self._settings.declaration)))
@@ -181,7 +181,10 @@ class Sidecar:
         return {entry.reference.credential for entry in entries if isinstance(entry, Variable)}
 
 
-def read_launcher() -> bytes:
-    """Return the launcher's file, which lies beside the wire module."""
-    with open(os.path.join(os.path.dirname(wire.__file__), wire.LAUNCHER_NAME), "rb") as file:
-        return file.read()
+def read_files() -> dict[str, bytes]:
+    """Return what is put into a container's folder, by name: the launcher's files, which lie beside the wire module."""
+    files = {}
+    for name in wire.FILES:
+        with open(os.path.join(os.path.dirname(wire.__file__), name), "rb") as file:
+            files[name] = file.read()
+    return files

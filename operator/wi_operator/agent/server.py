@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from wi_kickoff import wire
 from wi_operator.agent.retry import Deadline
@@ -19,7 +19,7 @@ from wi_operator.federation.diagnosis.base import Row
 
 SOCKET_MODE = 0o666
 """Containers run as any user; the folder is mounted only in its own container."""
-LAUNCHER_MODE = 0o644
+FILE_MODE = 0o644
 REQUEST_SECONDS = 5.0
 BACKLOG = 64
 
@@ -36,12 +36,13 @@ class KickoffServer:
         self._budgets = budgets
         self._clock = clock
         self._parallel = asyncio.Semaphore(budgets.parallel_kickoffs)
+        self._taken = 0
         self._servers: list[asyncio.Server] = []
         self._open: set[asyncio.Task[None]] = set()
 
-    async def start(self, folder: str, container: str, launcher: bytes) -> None:
-        """Serve one container in its folder; the file ``started`` is written last."""
-        prepare_folder(folder, launcher)
+    async def start(self, folder: str, container: str, files: Mapping[str, bytes]) -> None:
+        """Serve one container in its folder, with ``files`` beside the socket."""
+        prepare_folder(folder, files)
         listener = bind(os.path.join(folder, wire.SOCKET_NAME))
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,8 +74,19 @@ class KickoffServer:
                 await writer.wait_closed()
 
     async def _answer(self, container: str, source: str) -> wire.Reply:
-        if len(self._open) > self._budgets.parallel_kickoffs + self._budgets.waiting_kickoffs:
-            return _error(rows.SIDECAR_BUSY)
+        if self._taken >= self._budgets.parallel_kickoffs + self._budgets.waiting_kickoffs:
+            return _error(rows.SIDECAR_BUSY, wire.Field(wire.RETRY, _retry_after()))
+        self._taken += 1
+        try:
+            return await self._answer_in_turn(container, source)
+        except Exception as error:
+            # Its text might quote a value: only the type is told.
+            log.exception("kickoff failed", extra=fields(container=container))
+            return _error(rows.INTERNAL_ERROR, detail=type(error).__name__)
+        finally:
+            self._taken -= 1
+
+    async def _answer_in_turn(self, container: str, source: str) -> wire.Reply:
         deadline = Deadline.after(self._clock, self._budgets.kickoff)
         try:
             async with asyncio.timeout(deadline.remaining()):
@@ -83,25 +95,22 @@ class KickoffServer:
             return _error(rows.SIDECAR_BUSY)
         try:
             return await self._run(container, source, deadline)
-        except Exception as error:
-            # Its text might quote a value: only the type is told.
-            log.exception("kickoff failed", extra=fields(container=container))
-            return _error(rows.INTERNAL_ERROR, type(error).__name__)
         finally:
             self._parallel.release()
 
 
-def prepare_folder(folder: str, launcher: bytes) -> None:
-    """Put the launcher into the folder; a ``started`` of an earlier run is removed first."""
+def prepare_folder(folder: str, files: Mapping[str, bytes]) -> None:
+    """Put the files into the folder; a ``started`` of an earlier run is removed first."""
     os.makedirs(folder, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, wire.STARTED_NAME))
-    target = os.path.join(folder, wire.LAUNCHER_NAME)
-    # Replaced whole: a container that starts at this moment must not read half a file.
-    with open(target + ".new", "wb") as file:
-        file.write(launcher)
-        os.fchmod(file.fileno(), LAUNCHER_MODE)
-    os.replace(target + ".new", target)
+    for name, content in files.items():
+        target = os.path.join(folder, name)
+        # Replaced whole: a container that starts at this moment must not read half a file.
+        with open(target + ".new", "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), FILE_MODE)
+        os.replace(target + ".new", target)
 
 
 def mark_started(folder: str) -> None:
@@ -123,6 +132,11 @@ def bind(path: str) -> socket.socket:
     return listener
 
 
-def _error(row: Row, detail: str = "") -> wire.Reply:
+def _error(row: Row, *more: wire.Field, detail: str = "") -> wire.Reply:
     diagnosis = row.diagnose(detail=detail)
-    return wire.Reply(False, (wire.Field(wire.MESSAGE, f"{diagnosis.reason}: {diagnosis.message}"),))
+    return wire.Reply(False, (wire.Field(wire.MESSAGE, f"{diagnosis.reason}: {diagnosis.message}"), *more))
+
+
+def _retry_after() -> str:
+    """Return about a second: those who came together must not come back together."""
+    return f"{0.5 + os.urandom(1)[0] / 256:.2f}"

@@ -24,6 +24,7 @@ VERSIONS = [f"python3.{minor}" for minor in range(8, 20)]
 FOUND = [path for place in PLACES for version in VERSIONS for path in glob.glob(f"{place}/{version}")]
 PYTHONS = sorted({os.path.realpath(path) for path in (*FOUND, sys.executable)})
 SHOW = ("/usr/bin/env", "-0")
+PACKAGE = Path(launch.__file__).parent
 
 
 class Folder:
@@ -32,7 +33,8 @@ class Folder:
     def __init__(self, path):
         self.path = path
         self.requests = []
-        shutil.copy(launch.__file__, path / "launch.py")
+        for name in wire.FILES:
+            shutil.copy(PACKAGE / name, path / name)
 
     @contextlib.contextmanager
     def sidecar(self, *replies):
@@ -171,6 +173,7 @@ def test_an_error_is_told_on_standard_error_and_in_the_termination_log(folder):
         result = folder.run(options=("--termination-log", str(log)))
     assert (result.returncode, result.stdout, result.stderr) == (78, b"", b"A: no\nB: no\n")
     assert log.read_bytes() == b"A: no\nB: no"
+    assert len(folder.requests) == 1, "a refusal is an answer"
 
 
 def test_a_long_error_is_cut_for_the_kubelet_and_never_inside_a_character(folder):
@@ -194,6 +197,26 @@ def test_a_truncated_reply_is_asked_for_again(folder):
     with folder.sidecar(whole[:-1], b"", whole):
         assert environment(folder.run())[b"A"] == b"1"
     assert len(folder.requests) == 3
+
+
+def busy(seconds):
+    return wire.encode_reply(Reply(False, (Field("r", seconds), Field("m", "SidecarBusy: too many"))))
+
+
+def test_a_busy_sidecar_is_asked_again_when_it_says(folder):
+    with folder.sidecar(busy("0.3"), busy("0.3"), busy("0.3"), ok(("v", "A=1"))):
+        began = time.monotonic()
+        assert environment(folder.run())[b"A"] == b"1"
+    assert 0.6 < time.monotonic() - began < 2
+    assert len(folder.requests) == 4
+
+
+def test_a_sidecar_that_stays_busy_is_told_in_its_own_words(folder):
+    with folder.sidecar(busy("30")):
+        began = time.monotonic()
+        result = folder.run()
+    assert (result.returncode, result.stderr) == (78, b"SidecarBusy: too many\n")
+    assert time.monotonic() - began < 2
 
 
 def test_replies_that_stay_truncated_end_in_an_error(folder):
@@ -329,16 +352,32 @@ def test_a_fault_of_the_launcher_shows_no_traceback(folder):
     assert b"Traceback" not in result.stderr
 
 
-def test_only_built_in_modules_are_imported():
-    tree = ast.parse(Path(launch.__file__).read_text(), feature_version=(3, 8))
+@pytest.mark.parametrize("name", wire.FILES)
+def test_only_built_in_modules_are_imported(name):
+    tree = ast.parse((PACKAGE / name).read_text(), feature_version=(3, 8))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"_signal", "_socket", "posix", "sys", "time"}
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert imported <= {"_signal", "_socket", "posix", "sys", "time", "launch"}
+
+
+def test_the_straight_way_does_without_the_rest(folder):
+    (folder.path / "trouble.py").write_text("raise SystemExit('loaded')")
+    with folder.sidecar(ok(("v", "A=1"), ("t", "B=$(A)"), ("l", "a line"))):
+        assert environment(folder.run())[b"B"] == b"1"
+
+
+def test_the_folder_stays_as_it_is_when_the_rest_is_loaded(folder):
+    before = sorted(path.name for path in folder.path.iterdir())
+    with folder.sidecar(wire.encode_reply(Reply(False, (Field("m", "No"),)))):
+        assert folder.run().returncode == 78
+    assert sorted(path.name for path in folder.path.iterdir() if path.suffix == ".py") == [
+        name for name in before if name.endswith(".py")
+    ]
+    assert not (folder.path / "__pycache__").exists()
 
 
 def test_the_package_needs_the_standard_library_only():
-    for path in Path(launch.__file__).parent.glob("*.py"):
+    for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
-            assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names | {"wi_kickoff"}
+            assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names | {"wi_kickoff", "launch"}

@@ -1,5 +1,7 @@
 """The wire between a container and its sidecar."""
 
+import sys
+
 import pytest
 
 from wi_kickoff import launch, wire
@@ -52,9 +54,15 @@ def test_a_fields_repr_holds_no_value():
     assert "fake-secret" not in repr(Reply(True, (Field("v", "A=fake-secret"),)))
 
 
-def test_the_launcher_repeats_the_constants_exactly():
+def test_the_launcher_repeats_the_constants_exactly(monkeypatch):
+    monkeypatch.setitem(sys.modules, "launch", launch)
+    from wi_kickoff import trouble
+
     assert wire.encode_request("launcher") == launch.REQUEST
-    assert (wire.HEAD_OK.encode(), wire.HEAD_ERROR.encode()) == (launch.HEAD_OK, launch.HEAD_ERROR)
+    assert (wire.HEAD_OK.encode(), wire.HEAD_ERROR.encode()) == (launch.HEAD_OK, trouble.HEAD_ERROR)
     assert wire.END.encode() == launch.END
-    for name in ("SOCKET_NAME", "TERMINATION_LOG", "TERMINATION_LIMIT", "EXIT_CODE", "RETRY_SECONDS", "REPLY_SECONDS"):
+    assert (f"{wire.MESSAGE} ".encode(), f"{wire.RETRY} ".encode()) == (trouble.MESSAGE, trouble.RETRY)
+    for name in ("SOCKET_NAME", "TERMINATION_LOG", "EXIT_CODE", "REPLY_SECONDS"):
         assert getattr(wire, name) == getattr(launch, name)
+    for name in ("TERMINATION_LIMIT", "RETRY_SECONDS"):
+        assert getattr(wire, name) == getattr(trouble, name)
