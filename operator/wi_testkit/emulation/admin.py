@@ -6,7 +6,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +87,27 @@ class AdminClient:
     def forget_requests(self) -> None:
         """Empty the journal."""
         self.call("DELETE", "requests")
+
+    def add_fault(self, act: Mapping[str, Any], *, realm: str = "", name: str = "", **options: Any) -> str:
+        """Let a fault happen (see :mod:`wi_testkit.emulation.faults` for its members) and return its id.
+
+        ``act`` is one of :mod:`wi_testkit.emulation.acts`; ``options``: times, probability, seed, operation, authenticated.
+        """
+        fault = self.call("POST", "faults", {**act, **options, "realm": realm, "name": name})
+        return str(fault["id"])
+
+    def heal(self, fault: str = "") -> None:
+        """Remove a fault, or all of them."""
+        self.call("DELETE", f"faults/{fault}" if fault else "faults")
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return all faults; ``fired`` tells how often each has happened."""
+        return list(self.call("GET", "faults"))
+
+    def codes(self) -> list[dict[str, Any]]:
+        """Return every error that a fault can answer by its code."""
+        return list(self.call("GET", "codes"))
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that the emulator's process has used so far."""
+        return float(self.call("GET", "usage")["cpuSeconds"])

@@ -18,6 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ADMIN_TOKEN_ENV = "WI_EMULATOR_ADMIN_TOKEN"
 ANNOUNCEMENT = "listening on "
+PROBE = "/healthz"
 MAX_BODY = 256 * 1024
 
 
@@ -84,7 +85,8 @@ async def healthz(_: web.Request) -> web.Response:
 async def serve(app: web.Application, listen: str, context: ssl.SSLContext) -> None:
     """Serve until SIGTERM or SIGINT; the first line of output says where."""
     host, _, port = listen.rpartition(":")
-    runner = web.AppRunner(app, access_log=None)
+    # A client that goes away must not leave a hanging request behind.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context, shutdown_timeout=1)

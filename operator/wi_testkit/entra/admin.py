@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from aiohttp import web
 
 from wi_testkit.emulation.admin import RuleError, json_object
-from wi_testkit.emulation.journal import Journal
 from wi_testkit.entra.state import Directory, credential_from
 
 TENANT = "/_admin/tenants/{tenant}"
@@ -20,7 +19,6 @@ class Admin:
     """Handlers of ``/_admin``."""
 
     directory: Directory
-    journal: Journal
 
     def add_routes(self, app: web.Application) -> None:
         """Register the handlers."""
@@ -32,8 +30,6 @@ class Admin:
         router.add_put(CREDENTIAL, self.put_credential)
         router.add_delete(CREDENTIAL, self.delete_credential)
         router.add_get("/_admin/state", self.state)
-        router.add_get("/_admin/requests", self.requests)
-        router.add_delete("/_admin/requests", self.forget_requests)
 
     async def put_tenant(self, request: web.Request) -> web.Response:
         """Create or update a tenant."""
@@ -73,15 +69,6 @@ class Admin:
     async def state(self, _: web.Request) -> web.Response:
         """Return all tenants."""
         return web.json_response(self.directory.as_json())
-
-    async def requests(self, _: web.Request) -> web.Response:
-        """Return the journal."""
-        return web.json_response(self.journal.as_json())
-
-    async def forget_requests(self, _: web.Request) -> web.Response:
-        """Empty the journal."""
-        self.journal.clear()
-        return web.json_response({})
 
 
 def application_path(request: web.Request) -> tuple[str, str]:

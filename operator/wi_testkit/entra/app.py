@@ -15,12 +15,16 @@ from aiohttp import web
 
 from wi_testkit.emulation.admin import rule_errors
 from wi_testkit.emulation.checks import require_known
+from wi_testkit.emulation.faults import Faults, Target
 from wi_testkit.emulation.jose import Jwt, parse
 from wi_testkit.emulation.journal import Entry, Journal
-from wi_testkit.emulation.listener import MAX_BODY, guard_admin, healthz
+from wi_testkit.emulation.listener import MAX_BODY, PROBE, guard_admin, healthz
+from wi_testkit.emulation.routes import CommonAdmin
+from wi_testkit.emulation.sabotage import sabotage
 from wi_testkit.entra import errors
 from wi_testkit.entra.admin import Admin
 from wi_testkit.entra.checks import AFTER_FETCH, BEFORE_FETCH, NAMES, Exchange
+from wi_testkit.entra.codes import BY_NUMBER, CODES
 from wi_testkit.entra.errors import EntraError
 from wi_testkit.entra.issuers import fetch_keys
 from wi_testkit.entra.state import Directory, is_tenant_name
@@ -48,6 +52,7 @@ class EntraService:
     trust: ssl.SSLContext
     directory: Directory = field(default_factory=Directory)
     journal: Journal = field(default_factory=Journal)
+    faults: Faults = field(default_factory=lambda: Faults(known_code))
     key: SigningKey = field(default_factory=new_signing_key)
     without: Sequence[str] = ()
     leeway: float = 0.0
@@ -98,17 +103,50 @@ class Routes:
 
     service: EntraService
 
+    @property
+    def faults(self) -> Faults:
+        """Return the faults."""
+        return self.service.faults
+
+    @property
+    def journal(self) -> Journal:
+        """Return the journal."""
+        return self.service.journal
+
+    def now(self) -> float:
+        """Return the emulator's time."""
+        return self.service.clock()
+
+    async def target(self, request: web.Request) -> Target:
+        """Tell which tenant and app a request is about."""
+        name = request.match_info.get("tenant", "")
+        tenant = self.service.directory.tenant(name)
+        operation = operation_of(request.path)
+        form = await form_of(request) if operation == "token" else {}
+        realm = tenant.tenant_id if tenant else name.lower()
+        return Target(realm, form.get("client_id", "").lower(), operation, operation == "token")
+
+    async def refuse(self, request: web.Request, code: str, variant: int) -> web.Response:
+        """Answer a token request with a code, whatever was asked."""
+        exchange = self.service.exchange(request.match_info.get("tenant", ""), await form_of(request))
+        rows = BY_NUMBER[int(code)]
+        return self.refused(request, exchange.refusal(int(code), variant=min(variant, len(rows) - 1)), exchange.now)
+
+    def refused(self, request: web.Request, refusal: EntraError, now: float) -> web.Response:
+        """Answer a refusal."""
+        trace_id = str(uuid.uuid4())
+        correlation_id = errors.correlation(request.headers.get("client-request-id"))
+        return respond(refusal.status, refusal.body(now, trace_id, correlation_id), trace_id)
+
     async def token(self, request: web.Request) -> web.Response:
         """Answer a token request; the query and the many extra fields of the SDKs are ignored."""
         form = await form_of(request)
         exchange = self.service.exchange(request.match_info["tenant"], form)
         refusal = await self.service.judge(exchange)
-        trace_id = str(uuid.uuid4())
         if refusal is None:
-            answer = respond(200, self.service.success(exchange), trace_id)
+            answer = respond(200, self.service.success(exchange), str(uuid.uuid4()))
         else:
-            correlation_id = errors.correlation(request.headers.get("client-request-id"))
-            answer = respond(refusal.status, refusal.body(exchange.now, trace_id, correlation_id), trace_id)
+            answer = self.refused(request, refusal, exchange.now)
         self.service.journal.record(
             entry(request, answer.status, refusal, exchange.now, form.get("client_id", ""), exchange.assertion)
         )
@@ -118,14 +156,13 @@ class Routes:
         """Answer the tenant's metadata, whose endpoints are on the host that was asked."""
         name = request.match_info["tenant"]
         tenant = self.service.directory.tenant(name)
-        trace_id = str(uuid.uuid4())
         if tenant is None:
-            refusal = errors.tenant_unknown(name, "invalid_tenant")
-            if not is_tenant_name(name):
-                refusal = errors.tenant_malformed(name)
-            correlation_id = errors.correlation(request.headers.get("client-request-id"))
-            return respond(refusal.status, refusal.body(self.service.clock(), trace_id, correlation_id), trace_id)
-        return respond(200, metadata(f"https://{request.host}", tenant.tenant_id), trace_id)
+            facts = {"tenant": name}
+            refusal = errors.refusal(900023, facts)
+            if is_tenant_name(name):
+                refusal = errors.refusal(90002, facts, error="invalid_tenant")
+            return self.refused(request, refusal, self.now())
+        return respond(200, metadata(f"https://{request.host}", tenant.tenant_id), str(uuid.uuid4()))
 
     async def keys(self, request: web.Request) -> web.Response:
         """Answer the keys of access tokens; they are the same for every tenant."""
@@ -147,15 +184,39 @@ class Routes:
 
 def build_app(service: EntraService, admin_token: str) -> web.Application:
     """Return the application; the admin API comes first, so that no tenant can be called ``_admin``."""
-    app = web.Application(middlewares=[guard_admin(admin_token), rule_errors], client_max_size=MAX_BODY)
-    Admin(service.directory, service.journal).add_routes(app)
     routes = Routes(service)
-    app.router.add_get("/healthz", healthz)
+    middlewares = [guard_admin(admin_token), rule_errors, sabotage(routes)]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+    CommonAdmin(service.journal, service.faults, all_codes).add_routes(app)
+    Admin(service.directory).add_routes(app)
+    app.router.add_get(PROBE, healthz)
     app.router.add_get("/common/discovery/instance", routes.instance_discovery)
     app.router.add_post("/{tenant}/oauth2/v2.0/token", routes.token)
     app.router.add_get("/{tenant}/v2.0/.well-known/openid-configuration", routes.openid_configuration)
     app.router.add_get("/{tenant}/discovery/v2.0/keys", routes.keys)
     return app
+
+
+def known_code(code: str) -> bool:
+    """Tell whether there is a row for an AADSTS number."""
+    return code.isdigit() and int(code) in BY_NUMBER
+
+
+def all_codes() -> list[dict[str, Any]]:
+    """Return the table of codes."""
+    return [
+        {
+            "code": row.number, "status": row.status, "error": row.error, "text": row.text, "source": row.source,
+            "legacy": row.legacy, "variant": BY_NUMBER[row.number].index(row),
+        }
+        for row in CODES
+    ]  # fmt: skip
+
+
+def operation_of(path: str) -> str:
+    """Return what a path is for, in the words of a fault."""
+    ends = {"/token": "token", "/openid-configuration": "metadata", "/keys": "keys", "/instance": "instance"}
+    return next((operation for end, operation in ends.items() if path.endswith(end)), "")
 
 
 async def form_of(request: web.Request) -> dict[str, str]:

@@ -297,7 +297,7 @@ CASES = (
     ),
     Case(
         "app_disabled", "application_disabled", 7000112, "unauthorized_client", 400,
-        "The application is disabled.", form={"client_id": DISABLED_CLIENT},
+        f"Application '{DISABLED_CLIENT}'(application) is disabled.", form={"client_id": DISABLED_CLIENT},
     ),
     Case(
         "no_credentials", "credentials_absent", 70025, "invalid_client", 401,

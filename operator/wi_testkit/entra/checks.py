@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 
 from wi_testkit.emulation.checks import Checklist
 from wi_testkit.emulation.jose import Jwt, decode, is_signed_by
-from wi_testkit.entra import errors
-from wi_testkit.entra.errors import EntraError
+from wi_testkit.entra.errors import EntraError, refusal, seven_digits
 from wi_testkit.entra.issuers import IssuerKeys
 from wi_testkit.entra.state import Application, FederatedCredential, Tenant, is_guid, is_tenant_name
 
@@ -60,11 +59,6 @@ class Exchange:
         return self.form.get(name, "")
 
     @property
-    def directory_name(self) -> str:
-        """Return the tenant's name as the texts show it."""
-        return self.tenant.display_name if self.tenant else self.tenant_name
-
-    @property
     def audience(self) -> str:
         """Return the audiences as one text."""
         return ",".join(self.assertion.audiences)
@@ -105,99 +99,129 @@ class Exchange:
         except (binascii.Error, ValueError):
             return kid
 
+    @property
+    def algorithm(self) -> str:
+        """Return the algorithm that the assertion claims."""
+        return str(self.assertion.header.get("alg", ""))
+
+    @property
+    def missing_parameter(self) -> str:
+        """Return the first parameter that is needed and missing."""
+        return next((name for name in REQUIRED_PARAMETERS if not self.value(name)), "")
+
+    @property
+    def missing_claim(self) -> str:
+        """Return the first claim that is needed and missing."""
+        return next((claim for claim in REQUIRED_CLAIMS if not self.assertion.claims.get(claim)), "")
+
+    def facts(self) -> dict[str, str]:
+        """Return what texts tell about the exchange."""
+        return {
+            "tenant": self.tenant_name,
+            "tenant_id": self.tenant.tenant_id if self.tenant else self.tenant_name,
+            "directory": self.tenant.display_name if self.tenant else self.tenant_name,
+            "client_id": self.application.client_id if self.application else self.value("client_id"),
+            "app_name": self.application.display_name if self.application else "",
+            "issuer": self.assertion.text("iss"),
+            "subject": self.assertion.text("sub"),
+            "audience": self.audience,
+            "kid": self.key_identifier,
+            "algorithm": self.algorithm,
+            "claim": self.missing_claim,
+            "parameter": self.missing_parameter,
+            "now": seven_digits(self.now),
+            "not_before": seven_digits(self.assertion.moment("nbf")),
+            "expires": seven_digits(self.assertion.moment("exp")),
+            "scope": self.resource_scopes[0],
+            "resource": self.resource,
+        }
+
+    def refusal(self, code: int, *, variant: int = 0, **facts: str) -> EntraError:
+        """Refuse the exchange with this code."""
+        return refusal(code, self.facts() | facts, variant=variant)
+
 
 def tenant_malformed(exchange: Exchange) -> EntraError | None:
     """900023."""
-    return None if is_tenant_name(exchange.tenant_name) else errors.tenant_malformed(exchange.tenant_name)
+    return None if is_tenant_name(exchange.tenant_name) else exchange.refusal(900023)
 
 
 def tenant_unknown(exchange: Exchange) -> EntraError | None:
     """90002."""
-    return None if exchange.tenant else errors.tenant_unknown(exchange.tenant_name)
+    return None if exchange.tenant else exchange.refusal(90002)
 
 
 def parameter_missing(exchange: Exchange) -> EntraError | None:
     """900144."""
-    missing = next((name for name in REQUIRED_PARAMETERS if not exchange.value(name)), None)
-    return errors.parameter_missing(missing) if missing else None
+    return exchange.refusal(900144) if exchange.missing_parameter else None
 
 
 def grant_type_unsupported(exchange: Exchange) -> EntraError | None:
     """70003."""
-    return None if exchange.value("grant_type") == "client_credentials" else errors.grant_type_unsupported()
+    return None if exchange.value("grant_type") == "client_credentials" else exchange.refusal(70003)
 
 
 def assertion_missing(exchange: Exchange) -> EntraError | None:
     """7000216. An assertion of an unknown type is none."""
     usable = exchange.value("client_assertion") and exchange.value("client_assertion_type") == JWT_BEARER
-    return None if usable else errors.assertion_missing()
+    return None if usable else exchange.refusal(7000216)
 
 
 def assertion_malformed(exchange: Exchange) -> EntraError | None:
     """50027."""
-    return None if exchange.assertion.well_formed else errors.assertion_malformed()
+    return None if exchange.assertion.well_formed else exchange.refusal(50027)
 
 
 def type_unexpected(exchange: Exchange) -> EntraError | None:
     """5002727. No type at all is fine: tokens of Kubernetes service accounts have none."""
-    return None if str(exchange.assertion.header.get("typ", "JWT")) in TYPES else errors.type_unexpected()
+    return None if str(exchange.assertion.header.get("typ", "JWT")) in TYPES else exchange.refusal(5002727)
 
 
 def algorithm_unsupported(exchange: Exchange) -> EntraError | None:
     """5002738."""
-    algorithm = str(exchange.assertion.header.get("alg", ""))
-    return None if algorithm == ALGORITHM else errors.algorithm_unsupported(algorithm)
+    return None if exchange.algorithm == ALGORITHM else exchange.refusal(5002738)
 
 
 def key_id_missing(exchange: Exchange) -> EntraError | None:
     """5002723."""
-    return None if exchange.assertion.header.get("kid") else errors.key_id_missing()
+    return None if exchange.assertion.header.get("kid") else exchange.refusal(5002723)
 
 
 def claim_missing(exchange: Exchange) -> EntraError | None:
     """90014."""
-    missing = next((claim for claim in REQUIRED_CLAIMS if not exchange.assertion.claims.get(claim)), None)
-    return errors.claim_missing(missing) if missing else None
+    return exchange.refusal(90014) if exchange.missing_claim else None
 
 
 def application_unknown(exchange: Exchange) -> EntraError | None:
     """700016."""
-    if exchange.application is not None:
-        return None
-    return errors.application_unknown(exchange.value("client_id"), exchange.directory_name)
+    return exchange.refusal(700016) if exchange.application is None else None
 
 
 def service_principal_missing(exchange: Exchange) -> EntraError | None:
     """7000229."""
-    application = exchange.application
-    if application is None or application.service_principal:
-        return None
-    tenant_id = exchange.tenant.tenant_id if exchange.tenant else exchange.tenant_name
-    return errors.service_principal_missing(application.client_id, tenant_id)
+    missing = exchange.application is not None and not exchange.application.service_principal
+    return exchange.refusal(7000229) if missing else None
 
 
 def application_disabled(exchange: Exchange) -> EntraError | None:
     """7000112."""
     disabled = exchange.application is not None and exchange.application.disabled
-    return errors.application_disabled() if disabled else None
+    return exchange.refusal(7000112) if disabled else None
 
 
 def credentials_absent(exchange: Exchange) -> EntraError | None:
     """70025."""
-    if exchange.credentials:
-        return None
-    name = exchange.application.display_name if exchange.application else ""
-    return errors.credentials_absent(exchange.value("client_id"), name)
+    return None if exchange.credentials else exchange.refusal(70025)
 
 
 def issuer_mismatch(exchange: Exchange) -> EntraError | None:
     """700211."""
-    return None if exchange.of_issuer else errors.issuer_mismatch(exchange.assertion.text("iss"))
+    return None if exchange.of_issuer else exchange.refusal(700211)
 
 
 def audience_mismatch(exchange: Exchange) -> EntraError | None:
     """700212."""
-    return None if exchange.of_audience else errors.audience_mismatch(exchange.audience)
+    return None if exchange.of_audience else exchange.refusal(700212)
 
 
 def subject_case_mismatch(exchange: Exchange) -> EntraError | None:
@@ -206,65 +230,60 @@ def subject_case_mismatch(exchange: Exchange) -> EntraError | None:
     subjects = {trusted.subject for trusted in exchange.of_audience}
     if subject in subjects or subject.lower() not in {known.lower() for known in subjects}:
         return None
-    return errors.subject_case_mismatch(subject)
+    return exchange.refusal(7002138)
 
 
 def subject_mismatch(exchange: Exchange) -> EntraError | None:
     """700213."""
     subject = exchange.assertion.text("sub")
     known = any(trusted.subject == subject for trusted in exchange.of_audience)
-    return None if known else errors.subject_mismatch(subject)
+    return None if known else exchange.refusal(700213)
 
 
 def issuer_unreachable(exchange: Exchange) -> EntraError | None:
-    """501661."""
-    return errors.issuer_unreachable() if exchange.issuer_keys.failure else None
+    """501661. The service does not say which of the two documents failed, or how."""
+    return exchange.refusal(501661) if exchange.issuer_keys.failure else None
 
 
 def signing_key_unknown(exchange: Exchange) -> EntraError | None:
     """7000272."""
-    if exchange.issuer_keys.find(str(exchange.assertion.header.get("kid", ""))):
-        return None
-    return errors.signing_key_unknown(exchange.key_identifier, exchange.assertion.text("iss"))
+    known = exchange.issuer_keys.find(str(exchange.assertion.header.get("kid", "")))
+    return None if known else exchange.refusal(7000272)
 
 
 def signature_invalid(exchange: Exchange) -> EntraError | None:
     """7000274."""
     key = exchange.issuer_keys.find(str(exchange.assertion.header.get("kid", "")))
-    return None if is_signed_by(exchange.assertion, key) else errors.signature_invalid()
+    return None if is_signed_by(exchange.assertion, key) else exchange.refusal(7000274)
 
 
 def outside_validity(exchange: Exchange) -> EntraError | None:
     """700024. ``exp`` is needed and has no upper limit; ``nbf`` is optional (Microsoft Learn)."""
     not_before, expires = exchange.assertion.moment("nbf"), exchange.assertion.moment("exp")
-    if not_before - exchange.leeway <= exchange.now < expires + exchange.leeway:
-        return None
-    return errors.outside_validity(exchange.now, not_before, expires)
+    valid = not_before - exchange.leeway <= exchange.now < expires + exchange.leeway
+    return None if valid else exchange.refusal(700024)
 
 
 def scope_without_default(exchange: Exchange) -> EntraError | None:
     """1002012."""
     bare = next((scope for scope in exchange.resource_scopes if not scope.endswith(DEFAULT)), None)
-    return errors.scope_without_default(bare) if bare is not None else None
+    return None if bare is None else exchange.refusal(1002012, scope=bare)
 
 
 def scope_names_several_resources(exchange: Exchange) -> EntraError | None:
     """700022."""
-    return errors.scope_names_several_resources() if len(set(exchange.resource_scopes)) > 1 else None
+    return exchange.refusal(700022) if len(set(exchange.resource_scopes)) > 1 else None
 
 
 def scope_malformed(exchange: Exchange) -> EntraError | None:
     """70011: a resource is named by its application ID URI or its application id."""
-    if URI.fullmatch(exchange.resource) or is_guid(exchange.resource):
-        return None
-    return errors.scope_malformed(exchange.resource_scopes[0])
+    named = URI.fullmatch(exchange.resource) or is_guid(exchange.resource)
+    return None if named else exchange.refusal(70011)
 
 
 def resource_unknown(exchange: Exchange) -> EntraError | None:
     """500011."""
-    if exchange.resource in RESOURCES:
-        return None
-    return errors.resource_unknown(exchange.resource, exchange.directory_name)
+    return None if exchange.resource in RESOURCES else exchange.refusal(500011)
 
 
 # Two lists, because between them the issuer's documents are fetched: what the first refuses causes no request.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,13 @@ class Entra(AdminClient):
     def distrust(self, tenant: str, client_id: str, name: str) -> None:
         """Delete a federated identity credential."""
         self.call("DELETE", f"tenants/{tenant}/apps/{client_id}/federatedCredentials/{name}")
+
+    def fault(self, act: Mapping[str, Any], *, tenant: str = "", client: str = "", **options: Any) -> str:
+        """Let a fault happen to a tenant's requests, or to an app's, and return its id.
+
+        ``options``: times, probability, seed, operation (token, metadata, keys, instance), authenticated.
+        """
+        return self.add_fault(act, realm=tenant, name=client, **options)
 
     def state(self) -> dict[str, Any]:
         """Return all tenants with their applications and credentials."""

@@ -9,7 +9,6 @@ from typing import Any
 from aiohttp import web
 
 from wi_testkit.emulation.admin import RuleError, json_object
-from wi_testkit.emulation.journal import Journal
 from wi_testkit.keyvault.state import SECRET_NAME, RoleAssignment, Secret, Vault, Vaults, version_from
 
 VAULT = "/_admin/vaults/{vault}"
@@ -23,7 +22,6 @@ class Admin:
     """Handlers of ``/_admin``."""
 
     vaults: Vaults
-    journal: Journal
     clock: Callable[[], float]
 
     def add_routes(self, app: web.Application) -> None:
@@ -36,8 +34,6 @@ class Admin:
         router.add_patch(SECRET, self.patch_secret)
         router.add_delete(SECRET, self.delete_secret)
         router.add_get(SECRET, self.get_secret)
-        router.add_get("/_admin/requests", self.requests)
-        router.add_delete("/_admin/requests", self.forget_requests)
 
     def vault(self, request: web.Request) -> Vault:
         """Return the vault of the path."""
@@ -100,15 +96,6 @@ class Admin:
         secret = self.secret(request)
         versions: list[dict[str, Any]] = [asdict(version) for version in secret.versions]
         return web.json_response({"name": secret.name, "value": secret.versions[-1].value, "versions": versions})
-
-    async def requests(self, _: web.Request) -> web.Response:
-        """Return the journal."""
-        return web.json_response(self.journal.as_json())
-
-    async def forget_requests(self, _: web.Request) -> web.Response:
-        """Empty the journal."""
-        self.journal.clear()
-        return web.json_response({})
 
 
 def assignment_from(body: dict[str, Any]) -> RoleAssignment:

@@ -14,12 +14,16 @@ from aiohttp import web
 
 from wi_testkit.emulation.admin import rule_errors
 from wi_testkit.emulation.checks import require_known
+from wi_testkit.emulation.faults import Faults, Target
 from wi_testkit.emulation.jose import parse
 from wi_testkit.emulation.journal import Entry, Journal
-from wi_testkit.emulation.listener import MAX_BODY, guard_admin, healthz
+from wi_testkit.emulation.listener import MAX_BODY, PROBE, guard_admin, healthz
+from wi_testkit.emulation.routes import CommonAdmin
+from wi_testkit.emulation.sabotage import sabotage
 from wi_testkit.keyvault import bundles
 from wi_testkit.keyvault.admin import Admin
 from wi_testkit.keyvault.checks import CHECKS, MAX_PAGE, Call, Operation
+from wi_testkit.keyvault.codes import CODES, EARLY
 from wi_testkit.keyvault.errors import VaultError
 from wi_testkit.keyvault.keys import SigningKeys
 from wi_testkit.keyvault.state import Vault, Vaults, Version, version_from
@@ -42,6 +46,7 @@ class VaultService:
     keys: SigningKeys
     vaults: Vaults = field(default_factory=Vaults)
     journal: Journal = field(default_factory=Journal)
+    faults: Faults = field(default_factory=lambda: Faults(CODES.__contains__, EARLY))
     without: Sequence[str] = ()
     clock: Callable[[], float] = time.time
 
@@ -69,6 +74,7 @@ class VaultService:
             token=token,
             signing_key=await self.keys.find(str(token.header.get("kid", ""))),
             new_version=await self.new_version(request) if operation == "set" else None,
+            address=request.remote or "",
         )
 
     async def new_version(self, request: web.Request) -> Version | None:
@@ -108,6 +114,44 @@ class Routes:
 
     service: VaultService
 
+    @property
+    def faults(self) -> Faults:
+        """Return the faults."""
+        return self.service.faults
+
+    @property
+    def journal(self) -> Journal:
+        """Return the journal."""
+        return self.service.journal
+
+    def now(self) -> float:
+        """Return the emulator's time."""
+        return self.service.clock()
+
+    async def target(self, request: web.Request) -> Target:
+        """Tell which vault and secret a request is about."""
+        vault = self.service.vaults.of_host(request.host)
+        name = request.match_info.get("name", "").lower()
+        authenticated = "Authorization" in request.headers
+        return Target(vault.name if vault else "", name, operation_of(request), authenticated)
+
+    async def refuse(self, request: web.Request, code: str, variant: int) -> web.Response:
+        """Answer a call with a code, whatever was asked."""
+        vault = self.service.vaults.of_host(request.host) or Vault("unknown", "")
+        call = await self.service.call(vault, operation_of(request), request)
+        variants = CODES[code]
+        return self.refused(request, call, variants[min(variant, len(variants) - 1)](call))
+
+    def refused(self, request: web.Request, call: Call, refusal: VaultError) -> web.Response:
+        """Answer a refusal; every 401 has a challenge."""
+        answer = web.json_response(refusal.body(), status=refusal.status, headers=headers(request, call))
+        if refusal.status == 401:
+            answer.headers["WWW-Authenticate"] = refusal.challenge or (
+                f'Bearer authorization="https://login.windows.net/{call.vault.tenant_id}", '
+                f'resource="{self.service.resource}"'
+            )
+        return answer
+
     def handler(self, operation: Operation) -> Callable[[web.Request], Any]:
         """Return the handler of one operation."""
 
@@ -124,23 +168,23 @@ class Routes:
     def respond(self, request: web.Request, call: Call) -> web.Response:
         """Judge the call and answer it."""
         refusal = self.service.judge(call)
-        body = refusal.body() if refusal else self.service.answer(call, origin_of(request.host))
-        response = web.json_response(body, status=refusal.status if refusal else 200, headers=headers(request, call))
-        if response.status == 401:
-            response.headers["WWW-Authenticate"] = (
-                f'Bearer authorization="https://login.windows.net/{call.vault.tenant_id}", '
-                f'resource="{self.service.resource}"'
-            )
+        if refusal:
+            response = self.refused(request, call, refusal)
+        else:
+            body = self.service.answer(call, origin_of(request.host))
+            response = web.json_response(body, headers=headers(request, call))
         self.service.journal.record(entry(request, call, refusal, response.status))
         return response
 
 
 def build_app(service: VaultService, admin_token: str) -> web.Application:
     """Return the application."""
-    app = web.Application(middlewares=[guard_admin(admin_token), rule_errors], client_max_size=MAX_BODY)
-    Admin(service.vaults, service.journal, service.clock).add_routes(app)
     routes = Routes(service)
-    app.router.add_get("/healthz", healthz)
+    middlewares = [guard_admin(admin_token), rule_errors, sabotage(routes)]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+    CommonAdmin(service.journal, service.faults, all_codes).add_routes(app)
+    Admin(service.vaults, service.clock).add_routes(app)
+    app.router.add_get(PROBE, healthz)
     app.router.add_get("/secrets", routes.handler("list"))
     app.router.add_get("/secrets/{name}/versions", routes.handler("versions"))
     app.router.add_get("/deletedsecrets/{name}", routes.handler("deleted"))
@@ -149,6 +193,27 @@ def build_app(service: VaultService, admin_token: str) -> web.Application:
     for path in ("/secrets/{name}", "/secrets/{name}/", "/secrets/{name}/{version}"):
         app.router.add_get(path, routes.handler("get"))
     return app
+
+
+def operation_of(request: web.Request) -> Operation:
+    """Return what a request is for, in the words of a fault."""
+    if request.method == "PUT":
+        return "set"
+    if request.path.startswith("/deletedsecrets"):
+        return "deleted"
+    if request.path.endswith("/versions"):
+        return "versions"
+    return "get" if "name" in request.match_info else "list"
+
+
+def all_codes() -> list[dict[str, Any]]:
+    """Return the table of codes, with the texts of a call by nobody."""
+    call = Call(vault=Vault("{vault}", "{tenant}"), operation="get", resource="{audience}", now=0, name="{secret}")
+    return [
+        {"code": name, "variant": number, "status": refusal.status, "text": refusal.message}
+        for name, variants in CODES.items()
+        for number, refusal in enumerate(variant(call) for variant in variants)
+    ]
 
 
 def origin_of(host: str) -> str:

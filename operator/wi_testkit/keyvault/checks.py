@@ -27,6 +27,14 @@ ACTIONS: dict[Operation, str] = {
     "set": state.SET,
 }
 
+PERMISSIONS: dict[Operation, str] = {
+    "get": "get",
+    "list": "list",
+    "versions": "list",
+    "deleted": "get",
+    "set": "set",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -42,6 +50,7 @@ class Call:
     token: Jwt = field(default_factory=Jwt)
     signing_key: dict[str, Any] | None = None
     new_version: Version | None = None
+    address: str = ""
 
     @property
     def action(self) -> str:
@@ -76,11 +85,39 @@ class Call:
         size = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
         return size if 1 <= size <= MAX_PAGE else None
 
+    @property
+    def caller(self) -> str:
+        """Return the caller as texts name it."""
+        return ";".join(f"{name}={self.token.text(name)}" for name in ("appid", "oid", "iss"))
+
+    @property
+    def brief_caller(self) -> str:
+        """Return the caller as texts about the network name it."""
+        return ";".join(f"{name}={self.token.text(name)}" for name in ("appid", "oid"))
+
+    @property
+    def expected_issuer(self) -> str:
+        """Return the issuer of the vault's tenant."""
+        return f"https://sts.windows.net/{self.vault.tenant_id}/"
+
+    @property
+    def permission(self) -> str:
+        """Return the permission that an access policy has to give."""
+        return PERMISSIONS[self.operation]
+
+    @property
+    def resource_id(self) -> str:
+        """Return the id of what is asked for, as RBAC names it."""
+        return self.vault.resource(self.name)
+
+    @property
+    def identifier(self) -> str:
+        """Return name and version as texts show them."""
+        return "/".join(part for part in (self.name, self.version) if part)
+
     def forbidden(self) -> VaultError:
         """Return RBAC's refusal of this call."""
-        caller = ";".join(f"{name}={self.token.text(name)}" for name in ("appid", "oid", "iss"))
-        resource = self.vault.resource(self.name)
-        return errors.forbidden_by_rbac(caller, self.action, resource, self.vault.name, self.vault.location)
+        return errors.forbidden_by_rbac(self.caller, self.action, self.resource_id, self.vault)
 
 
 def token_missing(call: Call) -> VaultError | None:
@@ -99,8 +136,8 @@ def audience_wrong(call: Call) -> VaultError | None:
 
 def issuer_wrong(call: Call) -> VaultError | None:
     """AKV10032."""
-    expected, found = f"https://sts.windows.net/{call.vault.tenant_id}/", call.token.text("iss")
-    return None if found == expected else errors.issuer_wrong(expected, found)
+    found = call.token.text("iss")
+    return None if found == call.expected_issuer else errors.issuer_wrong(call.expected_issuer, found)
 
 
 def signing_key_unknown(call: Call) -> VaultError | None:
@@ -166,7 +203,7 @@ def secret_not_found(call: Call) -> VaultError | None:
     """SecretNotFound."""
     if call.operation != "get" or call.wanted:
         return None
-    return errors.secret_not_found("/".join(part for part in (call.name, call.version) if part))
+    return errors.secret_not_found(call.identifier)
 
 
 def deleted_secret_not_found(call: Call) -> VaultError | None:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+OTHER_ISSUER = "https://sts.windows.net/00000000-0000-4000-8000-0000000000ff/"
+CLAIMS = base64.b64encode(json.dumps({"access_token": {"nbf": {"essential": True, "value": "1"}}}).encode()).decode()
+
+
+class Described(Protocol):
+    """What texts tell about a vault."""
+
+    name: str
+    location: str
 
 
 @dataclass(frozen=True)
@@ -14,6 +26,7 @@ class VaultError:
     code: str
     message: str
     inner: str = ""
+    challenge: str = ""
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body."""
@@ -79,8 +92,20 @@ def property_invalid() -> VaultError:
     return VaultError(400, "BadParameter", "Property has invalid value\r\n")
 
 
-def forbidden_by_rbac(caller: str, action: str, resource: str, vault: str, location: str) -> VaultError:
-    """Return the answer to a caller without a fitting role, line ends and stray spaces included."""
+def forbidden_by_rbac(
+    caller: str,
+    action: str,
+    resource: str,
+    vault: Described,
+    *,
+    brief: bool = False,
+    decision: str = "DeniedWithNoValidRBAC",
+) -> VaultError:
+    """Return the answer to a caller without a fitting role, line ends and stray spaces included.
+
+    ``brief`` is the other captured form: no line about deny assignments, and no reason.
+    """
+    reason = "DecisionReason: null \r\n" if brief else f"DenyAssignmentId: null\r\nDecisionReason: '{decision}' \r\n"
     message = (
         "Caller is not authorized to perform action on resource.\r\n"
         "If role assignments, deny assignments or role definitions were changed recently, "
@@ -89,9 +114,8 @@ def forbidden_by_rbac(caller: str, action: str, resource: str, vault: str, locat
         f"Action: '{action}'\r\n"
         f"Resource: '{resource}'\r\n"
         "Assignment: (not found)\r\n"
-        "DenyAssignmentId: null\r\n"
-        "DecisionReason: 'DeniedWithNoValidRBAC' \r\n"
-        f"Vault: {vault};location={location}\r\n"
+        f"{reason}"
+        f"Vault: {vault.name};location={vault.location}\r\n"
     )
     return VaultError(403, "Forbidden", message, "ForbiddenByRbac")
 
@@ -123,3 +147,94 @@ def deleted_but_recoverable(name: str) -> VaultError:
         "state, the secret can only be recovered or purged."
     )
     return VaultError(409, "Conflict", message, "ObjectIsDeletedButRecoverable")
+
+
+def being_deleted(name: str) -> VaultError:
+    """Return the answer to setting a secret that is being deleted."""
+    message = f"Secret {name} is currently being deleted and cannot be re-created; retry later."
+    return VaultError(409, "Conflict", message, "ObjectIsBeingDeleted")
+
+
+def throttled() -> VaultError:
+    """Return the answer to too many requests."""
+    message = "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"
+    return VaultError(429, "Throttled", message)
+
+
+def access_denied(caller: str, permission: str, vault: Described) -> VaultError:
+    """Return the answer of a vault with access policies to a caller without the permission."""
+    message = (
+        f"The user, group or application '{caller}' does not have secrets {permission} permission on key vault "
+        f"'{vault.name};location={vault.location}'. For help resolving this issue, please see "
+        "https://go.microsoft.com/fwlink/?linkid=2125287"
+    )
+    return VaultError(403, "Forbidden", message, "AccessDenied")
+
+
+def forbidden_by_policy(caller: str) -> VaultError:
+    """Return the answer to a caller whose access policy is for another application on its behalf."""
+    message = (
+        f"The policy requires the caller '{caller}' to use on-behalf-of (OBO) flow. For more information on OBO, please "
+        "see https://go.microsoft.com/fwlink/?linkid=2152310"
+    )
+    return VaultError(403, "Forbidden", message, "ForbiddenByPolicy")
+
+
+def forbidden_by_firewall(address: str, caller: str, vault: Described, *, subnet: bool = False) -> VaultError:
+    """Return the answer to an address that the firewall does not admit."""
+    origin = f"{address} from unknown subnet" if subnet else address
+    message = (
+        "Client address is not authorized and caller is not a trusted service.\r\n"
+        f"Client address: {origin}\r\nCaller: {caller}\r\nVault: {vault.name};location={vault.location}"
+    )
+    return VaultError(403, "Forbidden", message, "ForbiddenByFirewall")
+
+
+def forbidden_by_perimeter(address: str, caller: str, vault: Described) -> VaultError:
+    """Return the newer answer to such an address, with a network security perimeter."""
+    message = (
+        "Request was not allowed by NSP rules and the client address is not authorized and caller was ignored because "
+        f"bypass is set to None\r\nClient address: {address}\r\nCaller: {caller}\r\n"
+        f"Vault: {vault.name};location={vault.location}"
+    )
+    return VaultError(403, "Forbidden", message, "ForbiddenByFirewall")
+
+
+def forbidden_by_connection(caller: str, vault: Described) -> VaultError:
+    """Return the answer of a vault without public access."""
+    message = (
+        "Public network access is disabled and request is not from a trusted service nor via an approved private link."
+        f"\r\nCaller: {caller}\r\nVault: {vault.name};location={vault.location}"
+    )
+    return VaultError(403, "Forbidden", message, "ForbiddenByConnection")
+
+
+def not_an_approved_link(caller: str, vault: Described) -> VaultError:
+    """Return another answer of such a vault (known at second hand only)."""
+    message = (
+        "Connection is not an approved private link and caller was ignored because bypass is not set to 'AzureServices' "
+        f"and PublicNetworkAccess is set to 'Disabled'.\r\nCaller: {caller}\r\n"
+        f"Vault: {vault.name};location={vault.location}"
+    )
+    return VaultError(403, "Forbidden", message, "ForbiddenByConnection")
+
+
+def session_revoked() -> VaultError:
+    """Return the 401 of continuous access evaluation to a revoked session; the claims are for the next token."""
+    return challenged(
+        f'Bearer authorization="https://login.windows.net/", error="invalid_token", '
+        f'error_description="User session has been revoked", claims="{CLAIMS}"'
+    )
+
+
+def insufficient_claims() -> VaultError:
+    """Return the 401 of continuous access evaluation to a token that lacks claims."""
+    return challenged(
+        'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
+        f'error="insufficient_claims", claims="{CLAIMS}"'
+    )
+
+
+def challenged(challenge: str) -> VaultError:
+    """Return a 401 with a challenge of its own."""
+    return VaultError(401, "Unauthorized", token_missing().message, challenge=challenge)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,6 +49,13 @@ class KeyVault(AdminClient):
     def delete_secret(self, vault: str, name: str) -> None:
         """Soft-delete a secret."""
         self.call("DELETE", f"vaults/{vault}/secrets/{name}")
+
+    def fault(self, act: Mapping[str, Any], *, vault: str = "", secret: str = "", **options: Any) -> str:
+        """Let a fault happen to a vault's requests, or to a secret's, and return its id.
+
+        ``options``: times, probability, seed, operation (get, list, versions, set, ...), authenticated.
+        """
+        return self.add_fault(act, realm=vault, name=secret, **options)
 
     def secret(self, vault: str, name: str) -> dict[str, Any]:
         """Return the current value and all versions."""

@@ -1,0 +1,60 @@
+"""All errors that Key Vault's emulator can answer by name: the inner code if there is one, else the code.
+
+Each name has its variants, the usual one first. A variant is a function of the call, because texts name the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wi_testkit.keyvault import errors
+from wi_testkit.keyvault.checks import Call
+from wi_testkit.keyvault.errors import VaultError
+
+Variant = Callable[[Call], VaultError]
+
+CODES: dict[str, tuple[Variant, ...]] = {
+    "AKV10000": (
+        lambda _: errors.token_missing(),
+        lambda _: errors.unauthorized("Request is missing a Bearer or PoP token."),
+    ),
+    "AKV10022": (lambda call: errors.audience_wrong(call.resource, "https://management.azure.com/"),),
+    "AKV10032": (lambda call: errors.issuer_wrong(call.expected_issuer, errors.OTHER_ISSUER),),
+    "AKV10046": (lambda call: errors.signing_key_unknown(call.token.raw_header or "***"),),
+    "TokenExpired": (lambda _: errors.token_expired(),),
+    "SessionRevoked": (lambda _: errors.session_revoked(),),
+    "InsufficientClaims": (lambda _: errors.insufficient_claims(),),
+    "ForbiddenByRbac": (
+        lambda call: errors.forbidden_by_rbac(call.caller, call.action, call.resource_id, call.vault),
+        lambda call: errors.forbidden_by_rbac(call.caller, call.action, call.resource_id, call.vault, brief=True),
+        lambda call: errors.forbidden_by_rbac(
+            call.caller, call.action, call.resource_id, call.vault, decision="DeniedByDenyAssignment"
+        ),
+    ),
+    "AccessDenied": (lambda call: errors.access_denied(call.caller, call.permission, call.vault),),
+    "ForbiddenByPolicy": (lambda call: errors.forbidden_by_policy(call.caller),),
+    "ForbiddenByFirewall": (
+        lambda call: errors.forbidden_by_firewall(call.address, call.brief_caller, call.vault),
+        lambda call: errors.forbidden_by_firewall(call.address, call.brief_caller, call.vault, subnet=True),
+        lambda call: errors.forbidden_by_perimeter(call.address, call.brief_caller, call.vault),
+    ),
+    "ForbiddenByConnection": (
+        lambda call: errors.forbidden_by_connection(call.brief_caller, call.vault),
+        lambda call: errors.not_an_approved_link(call.brief_caller, call.vault),
+    ),
+    "SecretDisabled": (lambda _: errors.secret_disabled(),),
+    "SecretNotFound": (
+        lambda call: errors.secret_not_found(call.identifier),
+        lambda call: errors.deleted_secret_not_found(call.name),
+    ),
+    "ObjectIsDeletedButRecoverable": (lambda call: errors.deleted_but_recoverable(call.name),),
+    "ObjectIsBeingDeleted": (lambda call: errors.being_deleted(call.name),),
+    "Throttled": (lambda _: errors.throttled(),),
+    "BadParameter": (
+        lambda call: errors.name_invalid(call.name),
+        lambda _: errors.property_invalid(),
+    ),
+    "BadArgument": (lambda _: VaultError(400, "BadArgument", "Property has invalid value\r\n"),),
+}
+# What a client is told before anybody asks who it is.
+EARLY = frozenset({"AKV10000", "Throttled"})
