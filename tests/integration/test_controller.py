@@ -17,14 +17,14 @@ from kubernetes.aio.config import kube_config
 
 from wi_operator.core.secret import SecretValue
 from wi_operator.federation.diagnosis.base import DiagnosedError
-from wi_operator.federation.exchange import entra_sdk
+from wi_operator.federation.exchange import entra_sdk, sdk
 from wi_operator.federation.exchange.entra import TokenTarget
 from wi_operator.federation.hosts import parse_endpoint
-from wi_operator.reconcile.handshake import trust as trust_of
+from wi_operator.reconcile.connections import Connections
 from wi_operator.reconcile.process import Controller
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_testkit.controlplane.errors import ControlPlaneError
-from wi_testkit.static_issuer import server_context
+from wi_testkit.static_issuer import DISCOVERY, JWKS, server_context
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "charts/workload-identity-operator/templates"
@@ -58,6 +58,8 @@ class Handshakes:
                     "subject": claims["sub"],
                     "audience": AUDIENCE,
                     "organization": ORGANIZATION,
+                    "discovery": json.dumps(static_issuer.documents[DISCOVERY]),
+                    "jwks": json.dumps(static_issuer.documents[JWKS]),
                 }
                 data = json.dumps(answer).encode()
                 self.send_response(200)
@@ -208,6 +210,7 @@ def settings(cluster, entra, keyvault, test_ca, static_issuer, tmp_path_factory)
             grants_url=handshakes.url,
             token_file=folder / "token",
             issuer_ca_file=test_ca.write(folder / "ca.crt"),
+            extra_ca_file=folder / "ca.crt",
             allowed_hosts=tuple(f"{host}:{port}" for host in ("localhost", "127.0.0.1") for port in ports),
             recheck_seconds=2.0,
             lease_seconds=4.0,
@@ -312,6 +315,8 @@ def test_a_wrong_subject_is_named_and_its_repair_is_found(
     assert record["observedTestRequest"] == "now"
     assert (record["consecutiveFailures"], record["errorCode"], record["traceId"]) == (0, "", "")
     assert record["lastSuccessTime"]
+    published = condition(repaired, "IssuerPublished")
+    assert (published["status"], static_issuer.key.kid in published["message"]) == ("True", True)
     assert [c["type"] for c in repaired["status"]["conditions"]] == ["IssuerPublished", "HandshakeSucceeded", "Ready"]
     green = ready_of(read(cluster, "spcred", "demo", "team-a"))
     assert "Not tested: SecretReadable, SecretsListable." in green["message"]
@@ -390,15 +395,17 @@ def test_a_config_that_is_missing_is_told_and_found_later(cluster, controller, e
     ],
 )
 async def test_a_silent_authority_is_diagnosed(entra, test_ca, authority, trusts, reason, monkeypatch):
-    monkeypatch.setattr(entra_sdk, "READ_TIMEOUT", 0.3)
-    monkeypatch.setattr(entra_sdk, "TOTAL_TIMEOUT", 2.0)
+    monkeypatch.setattr(sdk, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(sdk, "TOTAL_TIMEOUT", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         known = {"entra": entra.url, "listener": f"https://127.0.0.1:{listener.getsockname()[1]}"}
         endpoint = parse_endpoint(known.get(authority, authority))
         target = TokenTarget(endpoint, TENANT, CLIENT, "https://vault.azure.net/.default")
-        trusted = test_ca.pem.decode() if trusts else ""
+        connections = Connections()
+        session = connections.session(only=test_ca.pem.decode() if trusts else "")
         with pytest.raises(DiagnosedError) as caught:
-            await entra_sdk.exchange(target, SecretValue("planted"), trust=trust_of(only=trusted))
+            await entra_sdk.exchange(target, SecretValue("planted"), session=session)
+        await connections.close()
     assert caught.value.diagnosis.reason == reason
     assert "planted" not in caught.value.diagnosis.message
 
@@ -412,8 +419,10 @@ async def test_a_name_that_is_not_found_differs_from_a_silent_dns(errno, reason,
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     target = TokenTarget(parse_endpoint("https://nobody.example"), TENANT, CLIENT, "https://vault.azure.net/.default")
+    connections = Connections()
     with pytest.raises(DiagnosedError) as caught:
-        await entra_sdk.exchange(target, SecretValue("planted"), trust=trust_of())
+        await entra_sdk.exchange(target, SecretValue("planted"), session=connections.session())
+    await connections.close()
     assert caught.value.diagnosis.reason == reason
 
 

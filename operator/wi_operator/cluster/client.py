@@ -33,6 +33,7 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class KubernetesClient:
@@ -74,17 +75,20 @@ class KubernetesClient:
         """Read one object or one list."""
         return await self._call("GET", path, query=query)
 
-    async def list(self, path: str) -> tuple[list[dict[str, Any]], str]:
+    async def list(self, path: str, *, metadata_only: bool = False) -> tuple[list[dict[str, Any]], str]:
         """Read a whole collection page by page; returns its items and the resourceVersion to watch from."""
         items: list[dict[str, Any]] = []
         query = {"limit": PAGE_ITEMS}
         while True:
-            page = await self.get(path, **query)
+            page = await (self._get_metadata(path, query) if metadata_only else self.get(path, **query))
             items += page.get("items") or []
             token = page["metadata"].get("continue", "")
             if not token:
                 return items, str(page["metadata"]["resourceVersion"])
             query = {"limit": PAGE_ITEMS, "continue": token}
+
+    async def _get_metadata(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        return await self._call("GET", path, query=query, accept=METADATA_LIST)
 
     async def create(self, path: str, body: Mapping[str, Any], **query: str) -> dict[str, Any]:
         """Create below ``path``; raises ``ConflictError`` when it exists."""

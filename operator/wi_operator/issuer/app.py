@@ -15,10 +15,10 @@ from aiohttp import web
 from wi_operator.api import names
 from wi_operator.core.log import fields
 from wi_operator.core.secret import SecretValue
-from wi_operator.federation.discovery import DISCOVERY_PATH, JWKS_PATH, issuer_path, render_discovery
-from wi_operator.federation.jwks import render_jwks
+from wi_operator.federation.discovery import DISCOVERY_PATH, JWKS_PATH, issuer_path
 from wi_operator.issuer import grants, handshakes
 from wi_operator.issuer.callers import Caller, CallerReviews
+from wi_operator.issuer.documents import discovery_body, jwks_body
 from wi_operator.issuer.keyring import Keyring
 from wi_operator.issuer.problems import (
     ISSUER_URL_MISSING,
@@ -86,7 +86,7 @@ class PublicFace:
         """Answer with the discovery document, 503 without an issuer URL."""
         if not self.settings.public_url:
             raise RefusedError(ISSUER_URL_MISSING)
-        return _document(request, render_discovery(self.settings.public_url), max_age=DISCOVERY_SECONDS)
+        return _document(request, discovery_body(self.settings.public_url), max_age=DISCOVERY_SECONDS)
 
     async def jwks(self, request: web.Request) -> web.Response:
         """Answer with the published keys, 503 without an issuer URL or a key."""
@@ -95,11 +95,10 @@ class PublicFace:
         published = self.keyring.published()
         if not published:
             raise RefusedError(KEY_MISSING)
-        return _document(request, render_jwks(published), max_age=JWKS_SECONDS)
+        return _document(request, jwks_body(published), max_age=JWKS_SECONDS)
 
 
-def _document(request: web.Request, document: object, *, max_age: int) -> web.Response:
-    body = json.dumps(document, separators=(",", ":")).encode()
+def _document(request: web.Request, body: bytes, *, max_age: int) -> web.Response:
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": f"public, max-age={max_age}"}
     if request.headers.get("If-None-Match") == etag:

@@ -16,6 +16,7 @@ from wi_operator.index.objects import AZURE, Config
 from wi_operator.index.store import Index
 from wi_operator.issuer.assertions import issue_assertion
 from wi_operator.issuer.callers import Caller
+from wi_operator.issuer.documents import discovery_body, jwks_body
 from wi_operator.issuer.keyring import Keyring
 from wi_operator.issuer.problems import ISSUER_URL_MISSING, KEY_MISSING, KUBERNETES_UNAVAILABLE, Problem, RefusedError
 from wi_operator.issuer.settings import IssuerSettings
@@ -101,6 +102,9 @@ class Handshakes:
             "subject": claims.subject,
             "audience": claims.audience,
             "organization": organization.id,
+            # The controller compares the public copies with these; they are public themselves.
+            "discovery": discovery_body(self.settings.public_url).decode(),
+            "jwks": jwks_body(self.keyring.published()).decode(),
         }
 
     async def _read(self, request: HandshakeRequest) -> Config:

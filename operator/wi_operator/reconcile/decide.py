@@ -8,6 +8,7 @@ from typing import Any
 
 from wi_operator.api import reasons
 from wi_operator.api.conditions import Condition, find_condition
+from wi_operator.core.clock import parse_rfc3339
 from wi_operator.federation.diagnosis.base import Diagnosis, Retry
 from wi_operator.reconcile.queue import backoff
 
@@ -16,21 +17,34 @@ RETRY_FIRST = 5.0
 RETRY_LIMIT = 60.0
 PROPAGATION_SECONDS = 1800.0
 """After that a change that should have arrived did not: a human must look. Entra needs up to 15 minutes."""
+GRACE_SECONDS = 600.0
+"""While a change is arriving (Ready for less than PROPAGATION_SECONDS), old answers for less than this are no verdict."""
+RECOVERY_SECONDS = 120.0
+"""What a propagating change made unready is ready again after so long without an old answer: some servers lag."""
+RECOVERY_RETRY = 10.0
 NEEDS_HUMAN = frozenset({Retry.CONFIG, Retry.BUG})
-ISSUER_NOT_TESTED = "The public documents of the issuer were not fetched."
-SECRET_NOT_TESTED = "No secret was read: spec.azureKeyVault.probeSecret is not used yet."  # noqa: S105
-LIST_NOT_TESTED = "Secret names were not listed: spec.listSecretNames is not used yet."
+ISSUER_NOT_TESTED = "The public documents of the issuer were not fetched: there was no assertion to compare them with."
+ISSUER_REASONS = frozenset({"PublicIssuerUnreachable", "SigningKeyNotVisible"})
+"""What a cloud says when it cannot read, or has not read, the public documents: our own look at them belongs to it."""
+
+Finding = Diagnosis | str | None
+"""What was found of one thing: why it failed, what was proven, or ``None`` when it was not tested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """Failures in a row of one generation; ``since`` in seconds; the ids are those of the first failure."""
+    """Failures in a row of one generation; ``since`` in seconds; the ids are those of the first failure.
+
+    ``fell``: these failures, of a propagating kind, ended a Ready; ``better_since`` is the first success after them.
+    """
 
     generation: int = 0
     failures: int = 0
     since: float = 0.0
     trace_id: str = ""
     correlation_id: str = ""
+    fell: bool = False
+    better_since: float | None = None
 
     @classmethod
     def from_status(cls, status: Mapping[str, Any], now: float) -> Streak:
@@ -49,27 +63,54 @@ class Streak:
         """Count one more failure; a changed spec begins anew."""
         if generation != self.generation or not self.failures:
             return Streak(generation, 1, now, failure.trace_id[:64], failure.correlation_id[:64])
-        return replace(self, failures=self.failures + 1)
+        return replace(self, failures=self.failures + 1, better_since=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What all judgements need beside the outcome; ``was_ready`` holds for this very generation only."""
+    """What all judgements need beside the outcome; ``was_ready`` holds for this very generation only.
+
+    ``ready_age`` is for how many seconds it has been so; ``asked`` is true for a test that somebody asked for.
+    """
 
     generation: int
     was_ready: bool
+    ready_age: float
     streak: Streak
     now: float
     recheck_seconds: float
+    asked: bool = False
 
     @classmethod
-    def of(cls, item: Mapping[str, Any], streak: Streak | None, *, now: float, recheck_seconds: float) -> Situation:
+    def of(
+        cls,
+        item: Mapping[str, Any],
+        streak: Streak | None,
+        *,
+        now: float,
+        recheck_seconds: float,
+        asked: bool = False,
+    ) -> Situation:
         """Read an object."""
         generation = item["metadata"].get("generation", 0)
         status = item.get("status") or {}
         ready = find_condition(status.get("conditions") or [], reasons.READY) or {}
-        was_ready = ready.get("status") == "True" and ready.get("observedGeneration") == generation
-        return cls(generation, was_ready, streak or Streak.from_status(status, now), now, recheck_seconds)
+        return cls(
+            generation=generation,
+            was_ready=ready.get("status") == "True" and ready.get("observedGeneration") == generation,
+            ready_age=now - _moment(ready.get("lastTransitionTime"), now),
+            streak=streak or Streak.from_status(status, now),
+            now=now,
+            recheck_seconds=recheck_seconds,
+            asked=asked,
+        )
+
+
+def _moment(text: Any, default: float) -> float:
+    try:
+        return parse_rfc3339(text)
+    except (ValueError, TypeError):
+        return default
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,57 +131,110 @@ class Mirrored:
     is_stalled: bool
 
 
-def decide_config(
-    situation: Situation, failure: Diagnosis | None, *, ready_message: str, tested: bool = True
-) -> Verdict:
-    """Judge a WorkloadIdentityConfig; ``tested`` is false when there was nothing to present to the cloud."""
-    issuer = Condition(reasons.ISSUER_PUBLISHED, "Unknown", reasons.NOT_TESTED, ISSUER_NOT_TESTED)
+@dataclass(frozen=True, slots=True)
+class ConfigOutcome:
+    """What was found of a config; ``tested`` is false when there was nothing to present to the cloud."""
+
+    failure: Diagnosis | None = None
+    tested: bool = True
+    issuer: Finding = None
+    proof: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def decide_config(situation: Situation, outcome: ConfigOutcome) -> Verdict:
+    """Judge a WorkloadIdentityConfig."""
+    issuer = _condition(reasons.ISSUER_PUBLISHED, outcome.issuer, ISSUER_NOT_TESTED)
+    failure = outcome.failure
     if failure is None:
         done = Condition(reasons.HANDSHAKE_SUCCEEDED, "True", reasons.SUCCEEDED, "The cloud returned a token.")
-        ready = Condition(reasons.READY, "True", reasons.SUCCEEDED, ready_message)
+        message = _sentences(outcome.proof, _doubt(issuer), *outcome.notes)
+        ready = Condition(reasons.READY, "True", reasons.SUCCEEDED, message)
         return _success(situation, (issuer, done, ready))
-    streak, stalled, keeps = _judge(situation, failure)
+    message = _sentences(failure.message, _own_look(failure, outcome.issuer), *outcome.notes)
+    judgement = _judge(situation, failure)
     handshake = (
-        Condition(reasons.HANDSHAKE_SUCCEEDED, "False", failure.reason, failure.message)
-        if tested
+        Condition(reasons.HANDSHAKE_SUCCEEDED, "False", failure.reason, message)
+        if outcome.tested
         else Condition(reasons.HANDSHAKE_SUCCEEDED, "Unknown", reasons.NOT_TESTED, "There was no handshake: see Ready.")
     )
-    conditions = (issuer, handshake, *_not_ready(failure.reason, failure.message, stalled=stalled))
-    return Verdict(None if keeps else conditions, failure, streak, _delay(situation, failure, streak, stalled))
+    return _failure(situation, failure, judgement, (issuer, handshake), message)
+
+
+def _doubt(issuer: Condition) -> str:
+    """Return what Ready says of an issuer that was not proven: a warning, because the cloud took its word."""
+    if issuer.status == "True":
+        return ""
+    if issuer.status == "Unknown":
+        return f"Not tested: {reasons.ISSUER_PUBLISHED}."
+    return f"Warning: {reasons.ISSUER_PUBLISHED} is False ({issuer.reason}): {issuer.message}"
+
+
+def _own_look(failure: Diagnosis, issuer: Finding) -> str:
+    if failure.reason not in ISSUER_REASONS or issuer is None:
+        return ""
+    if isinstance(issuer, Diagnosis):
+        return f"Our own look: {issuer.message}"
+    return (
+        "Our own look from inside the cluster found both documents right: what keeps the cloud from them is a firewall, a "
+        "private address, or a cache that has yet to expire."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialOutcome:
-    """What was found of a credential, step by step; a later step is ``None`` when an earlier one ended it."""
+    """What was found of a credential, step by step; a later step is not tested when an earlier one ended it."""
 
     refusal: Diagnosis | None = None
-    resolved: str = ""
+    resolved: tuple[str, str] = (reasons.RESOLVED, "")
     handshake: Mirrored | None = None
     asked_handshake: Diagnosis | None = None
-    vault_failure: Diagnosis | None = None
-    vault_message: str = ""
+    vault: Finding = None
+    secret: Finding = None
+    secret_untested: str = ""
+    listing: Finding = None
+    listing_untested: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def decide_credential(situation: Situation, outcome: CredentialOutcome) -> Verdict:
     """Judge a SecretProviderCredential."""
     if outcome.refusal is not None or outcome.handshake is None:
-        return _refused(situation, outcome.refusal)
-    resolved = Condition(reasons.CONFIG_RESOLVED, "True", reasons.RESOLVED, outcome.resolved)
-    handshake, vault = _handshake(outcome, outcome.handshake), _vault(outcome)
-    untested = _untested()
-    failure = outcome.asked_handshake or outcome.vault_failure
+        return _refused(situation, outcome)
+    resolved = Condition(reasons.CONFIG_RESOLVED, "True", *outcome.resolved)
+    handshake = _handshake(outcome.asked_handshake, outcome.handshake)
+    vault = _condition(reasons.VAULT_REACHABLE, outcome.vault, "The vault was not asked.")
+    extras = _extras(outcome)
+    shown = (resolved, handshake, vault, *extras)
     if handshake.status != "True" and outcome.asked_handshake is None:
         # The config has its own hysteresis: what it says holds at once.
         streak = replace(situation.streak, generation=situation.generation, failures=0)
         tail = _not_ready(handshake.reason, handshake.message, stalled=outcome.handshake.is_stalled)
-        return Verdict((resolved, handshake, vault, *untested, *tail), None, streak, situation.recheck_seconds)
+        return Verdict((*shown, *tail), None, streak, situation.recheck_seconds)
+    failure = next(
+        (f for f in (outcome.asked_handshake, outcome.vault, outcome.secret) if isinstance(f, Diagnosis)), None
+    )
     if failure is None:
-        message = f"{handshake.message} {vault.message} Not tested: {', '.join(c.type for c in untested)}."
+        message = _sentences(handshake.message, vault.message, *_proven(extras), *outcome.notes)
         ready = Condition(reasons.READY, "True", reasons.SUCCEEDED, message)
-        return _success(situation, (resolved, handshake, vault, *untested, ready))
-    streak, stalled, keeps = _judge(situation, failure)
-    conditions = (resolved, handshake, vault, *untested, *_not_ready(failure.reason, failure.message, stalled=stalled))
-    return Verdict(None if keeps else conditions, failure, streak, _delay(situation, failure, streak, stalled))
+        return _success(situation, (*shown, ready))
+    message = _sentences(failure.message, *outcome.notes)
+    return _failure(situation, failure, _judge(situation, failure), shown, message)
+
+
+def _extras(outcome: CredentialOutcome) -> tuple[Condition, Condition]:
+    return (
+        _condition(reasons.SECRET_READABLE, outcome.secret, outcome.secret_untested),
+        _condition(reasons.SECRETS_LISTABLE, outcome.listing, outcome.listing_untested),
+    )
+
+
+def _proven(extras: tuple[Condition, ...]) -> list[str]:
+    """Return what Ready says of the conditions that it does not need: green never claims more than was proven."""
+    said = [extra.message for extra in extras if extra.status == "True"]
+    said += [f"Warning: {extra.type} is False ({extra.reason})." for extra in extras if extra.status == "False"]
+    untested = [extra.type for extra in extras if extra.status == "Unknown"]
+    return said + ([f"Not tested: {', '.join(untested)}."] if untested else [])
 
 
 def mirror(item: Mapping[str, Any]) -> Mirrored:
@@ -148,7 +242,7 @@ def mirror(item: Mapping[str, Any]) -> Mirrored:
     conditions = (item.get("status") or {}).get("conditions") or []
     ready = find_condition(conditions, reasons.READY)
     name = item["metadata"]["name"]
-    if ready is None:
+    if ready is None or ready.get("observedGeneration") != item["metadata"].get("generation"):
         text = f"WorkloadIdentityConfig '{name}' has not been checked yet."
         return Mirrored(Condition(reasons.HANDSHAKE_SUCCEEDED, "Unknown", reasons.PROGRESSING, text), is_stalled=False)
     text = f"WorkloadIdentityConfig '{name}': {ready.get('message', '')}"
@@ -157,57 +251,95 @@ def mirror(item: Mapping[str, Any]) -> Mirrored:
     return Mirrored(Condition(reasons.HANDSHAKE_SUCCEEDED, status, reason, text), is_stalled=stalled)
 
 
-def _handshake(outcome: CredentialOutcome, mirrored: Mirrored) -> Condition:
-    asked = outcome.asked_handshake
+def is_checked(mirrored: Mirrored) -> bool:
+    """Tell whether the config's handshake has been judged for its present spec."""
+    return mirrored.condition.status != "Unknown"
+
+
+def _handshake(asked: Diagnosis | None, mirrored: Mirrored) -> Condition:
     if asked is None:
         return mirrored.condition
     return Condition(reasons.HANDSHAKE_SUCCEEDED, "False", asked.reason, asked.message)
 
 
-def _vault(outcome: CredentialOutcome) -> Condition:
-    failed = outcome.vault_failure
-    if failed is not None:
-        return Condition(reasons.VAULT_REACHABLE, "False", failed.reason, failed.message)
-    return Condition(reasons.VAULT_REACHABLE, "True", reasons.SUCCEEDED, outcome.vault_message)
+def _condition(kind: str, finding: Finding, untested: str) -> Condition:
+    if finding is None:
+        return Condition(kind, "Unknown", reasons.NOT_TESTED, untested)
+    if isinstance(finding, str):
+        return Condition(kind, "True", reasons.SUCCEEDED, finding)
+    return Condition(kind, "False", finding.reason, finding.message)
 
 
-def _untested() -> tuple[Condition, Condition]:
-    return (
-        Condition(reasons.SECRET_READABLE, "Unknown", reasons.NOT_TESTED, SECRET_NOT_TESTED),
-        Condition(reasons.SECRETS_LISTABLE, "Unknown", reasons.NOT_TESTED, LIST_NOT_TESTED),
-    )
+def _sentences(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
 
 
-def _refused(situation: Situation, refusal: Diagnosis | None) -> Verdict:
+def _refused(situation: Situation, outcome: CredentialOutcome) -> Verdict:
+    refusal = outcome.refusal
     if refusal is None:
         raise ValueError("an outcome without a link needs a refusal")
-    unsupported = refusal.reason == reasons.NOT_SUPPORTED_YET
     before = "There is no WorkloadIdentityConfig to test with: see Ready."
     resolved = (
         Condition(reasons.CONFIG_RESOLVED, "Unknown", reasons.NOT_TESTED, before)
-        if unsupported
+        if refusal.reason == reasons.NOT_SUPPORTED_YET
         else Condition(reasons.CONFIG_RESOLVED, "False", refusal.reason, refusal.message)
     )
     not_tested = tuple(
         Condition(name, "Unknown", reasons.NOT_TESTED, before)
-        for name in (reasons.HANDSHAKE_SUCCEEDED, reasons.VAULT_REACHABLE)
+        for name in (
+            reasons.HANDSHAKE_SUCCEEDED,
+            reasons.VAULT_REACHABLE,
+            reasons.SECRET_READABLE,
+            reasons.SECRETS_LISTABLE,
+        )
     )
-    conditions = (resolved, *not_tested, *_untested(), *_not_ready(refusal.reason, refusal.message, stalled=True))
+    message = _sentences(refusal.message, *outcome.notes)
+    conditions = (resolved, *not_tested, *_not_ready(refusal.reason, message, stalled=True))
     streak = situation.streak.extend(refusal, generation=situation.generation, now=situation.now)
     return Verdict(conditions, refusal, streak, situation.recheck_seconds)
 
 
 def _success(situation: Situation, conditions: tuple[Condition, ...]) -> Verdict:
+    """Ready, unless a change that just made it unready may not have arrived at every server of the cloud yet."""
+    streak = situation.streak
+    if streak.fell and streak.generation == situation.generation and not situation.was_ready and not situation.asked:
+        better_since = situation.now if streak.better_since is None else streak.better_since
+        if situation.now - better_since < RECOVERY_SECONDS:
+            return Verdict(None, None, replace(streak, better_since=better_since), RECOVERY_RETRY)
     return Verdict(conditions, None, Streak(situation.generation), situation.recheck_seconds)
 
 
-def _judge(situation: Situation, failure: Diagnosis) -> tuple[Streak, bool, bool]:
-    """Return the longer streak, whether a human is needed, and whether the object stays Ready for now."""
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """The longer streak, whether a human is needed, and whether the object stays Ready for now."""
+
+    streak: Streak
+    stalled: bool
+    keeps: bool
+
+
+def _judge(situation: Situation, failure: Diagnosis) -> _Judgement:
     streak = situation.streak.extend(failure, generation=situation.generation, now=situation.now)
+    propagating = failure.row.retry is Retry.PROPAGATION
     needs_human = failure.row.retry in NEEDS_HUMAN
-    too_long = failure.row.retry is Retry.PROPAGATION and situation.now - streak.since >= PROPAGATION_SECONDS
-    keeps = situation.was_ready and not needs_human and streak.failures < FAILURES_UNTIL_NOT_READY
-    return streak, needs_human or too_long, keeps
+    lasted = situation.now - streak.since
+    if not situation.was_ready or needs_human or (propagating and situation.asked):
+        keeps = False
+    elif propagating and situation.ready_age < PROPAGATION_SECONDS:
+        keeps = lasted < GRACE_SECONDS
+    else:
+        keeps = streak.failures < FAILURES_UNTIL_NOT_READY
+    if situation.was_ready and not keeps:
+        streak = replace(streak, fell=propagating)
+    return _Judgement(streak, needs_human or (propagating and lasted >= PROPAGATION_SECONDS), keeps)
+
+
+def _failure(
+    situation: Situation, failure: Diagnosis, judgement: _Judgement, shown: tuple[Condition, ...], message: str
+) -> Verdict:
+    conditions = (*shown, *_not_ready(failure.reason, message, stalled=judgement.stalled))
+    delay = _delay(situation, failure, judgement)
+    return Verdict(None if judgement.keeps else conditions, failure, judgement.streak, delay)
 
 
 def _not_ready(reason: str, message: str, *, stalled: bool) -> tuple[Condition, Condition]:
@@ -215,9 +347,9 @@ def _not_ready(reason: str, message: str, *, stalled: bool) -> tuple[Condition, 
     return Condition(reasons.READY, "False", reason, message), Condition(kind, "True", reason, message)
 
 
-def _delay(situation: Situation, failure: Diagnosis, streak: Streak, stalled: bool) -> float:
-    if stalled:
+def _delay(situation: Situation, failure: Diagnosis, judgement: _Judgement) -> float:
+    if judgement.stalled:
         return situation.recheck_seconds
-    wait = backoff(streak.failures, first=RETRY_FIRST, limit=RETRY_LIMIT)
+    wait = backoff(judgement.streak.failures, first=RETRY_FIRST, limit=RETRY_LIMIT)
     # A cloud may ask for more patience, but not for days.
     return min(max(wait, failure.retry_after or 0.0), max(situation.recheck_seconds, wait))

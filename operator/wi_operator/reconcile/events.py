@@ -1,4 +1,4 @@
-"""One Kubernetes event per change of Ready's reason."""
+"""One Kubernetes event per change of Ready's reason, and per default that changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from wi_operator.api import names
+from wi_operator.api import names, reasons
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ApiError
 from wi_operator.cluster.paths import events_path
@@ -27,6 +27,20 @@ def render_event(
     before, after = ready_of(item.get("status") or {}), ready_of(status)
     if before.get("reason") == after.get("reason") or not after:
         return None
+    kind_of_event = "Normal" if after["status"] == "True" else "Warning"
+    return _render(kind, item, kind_of_event, after["reason"], after["message"], instance=instance, now=now)
+
+
+def render_default_changed(
+    kind: str, item: Mapping[str, Any], message: str, *, instance: str, now: float
+) -> dict[str, Any]:
+    """Return the event that tells that the default config of a namespace changed under a credential."""
+    return _render(kind, item, "Warning", reasons.DEFAULT_CHANGED, message, instance=instance, now=now)
+
+
+def _render(
+    kind: str, item: Mapping[str, Any], event_type: str, reason: str, message: str, *, instance: str, now: float
+) -> dict[str, Any]:
     metadata, moment = item["metadata"], format_rfc3339(now)
     return {
         "apiVersion": "v1",
@@ -40,9 +54,9 @@ def render_event(
             "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"],
         },
-        "type": "Normal" if after["status"] == "True" else "Warning",
-        "reason": after["reason"],
-        "message": after["message"][:MESSAGE_LIMIT],
+        "type": event_type,
+        "reason": reason,
+        "message": message[:MESSAGE_LIMIT],
         "source": {"component": names.CONTROLLER},
         "reportingComponent": f"{names.GROUP}/controller",
         "reportingInstance": instance[:128],

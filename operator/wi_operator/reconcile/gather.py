@@ -1,41 +1,43 @@
-"""All reads of one judgement: the index, the handshake, the vault's challenge. Errors become diagnoses."""
+"""All reads of one judgement: the index, the handshake, the vault. Errors become diagnoses."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from wi_operator.api import names
 from wi_operator.federation.azure import AzureEndpoints
 from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
 from wi_operator.federation.diagnosis.grants import refusal
 from wi_operator.index.objects import AZURE, Config, Credential
 from wi_operator.index.resolve import Refusal, find_config, unsupported
-from wi_operator.reconcile import rows
-from wi_operator.reconcile.decide import CredentialOutcome, mirror
+from wi_operator.reconcile import notes, rows
+from wi_operator.reconcile.decide import ConfigOutcome, CredentialOutcome, Finding, is_checked, mirror
 from wi_operator.reconcile.handshake import Granted, Handshaker, LaggingError
-from wi_operator.reconcile.store import Item, Store, status_of
+from wi_operator.reconcile.probes import NOT_TRIED, Probes, Reads
+from wi_operator.reconcile.publication import Publication
+from wi_operator.reconcile.store import Item, Store
 
 AWS_AUDIENCE = "sts.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFacts:
-    """What is known of a config after its check; ``tested`` is false when nothing was presented to the cloud."""
+    """What is known of a config after its check."""
 
-    failure: Diagnosis | None
+    outcome: ConfigOutcome
     federation: Mapping[str, str]
-    ready_message: str
-    tested: bool
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialFacts:
-    """What is known of a credential after its check."""
+    """What is known of a credential after its check; ``default_changed`` names the default config before, if another."""
 
     outcome: CredentialOutcome
     config: Config | None
+    secret_names: tuple[str, ...] = ()
+    default_changed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,55 +46,114 @@ class Gatherer:
 
     store: Store
     handshaker: Handshaker
+    publication: Publication
     public_url: str
+    probes: Probes = field(default_factory=Probes)
 
-    async def gather_config(self, item: Item) -> ConfigFacts:
+    async def gather_config(self, item: Item, *, asked: bool = False) -> ConfigFacts:
         """Check a WorkloadIdentityConfig; raises ``LaggingError``."""
         config = Config.from_object(item)
         federation = self._federation(config)
+        remarks = notes.of_config(self.store.index, config)
         failure = self._obstacle(config)
         if failure is not None:
-            return ConfigFacts(failure, federation, "", tested=False)
-        granted: Granted | None = None
+            return ConfigFacts(ConfigOutcome(failure, tested=False, notes=remarks), federation)
         try:
             granted = await self.handshaker.request_assertion(config)
-            federation = {
-                "issuer": granted.issuer,
-                "subject": granted.subject,
-                "audience": granted.audience,
-                "organization": granted.organization,
-            }
+        except DiagnosedError as error:
+            return ConfigFacts(ConfigOutcome(error.diagnosis, tested=False, notes=remarks), federation)
+        federation = {
+            "issuer": granted.issuer,
+            "subject": granted.subject,
+            "audience": granted.audience,
+            "organization": granted.organization,
+        }
+        failure, issuer = await asyncio.gather(
+            self._exchange(config, granted),
+            self.publication.check(granted.issuer, granted.documents, asked=asked),
+        )
+        proof = (
+            f"Tenant {config.azure.get('tenantId', '')} gave app {config.azure.get('clientId', '')} a token for subject "
+            f"'{granted.subject}'."
+        )
+        return ConfigFacts(ConfigOutcome(failure, issuer=issuer, proof=proof, notes=remarks), federation)
+
+    async def _exchange(self, config: Config, granted: Granted) -> Diagnosis | None:
+        try:
             await self.handshaker.exchange(config, granted)
         except DiagnosedError as error:
-            return ConfigFacts(error.diagnosis, federation, "", tested=granted is not None)
-        return ConfigFacts(None, federation, self._ready_message(config, federation), tested=True)
+            return error.diagnosis
+        return None
 
-    async def gather_credential(self, item: Item, *, asked: bool) -> CredentialFacts:
-        """Check a SecretProviderCredential; an asked test repeats the handshake of its config too."""
+    async def gather_credential(self, item: Item, *, asked: bool, patient: bool = False) -> CredentialFacts:
+        """Check a SecretProviderCredential; an asked test repeats the handshake of its config too.
+
+        Raises ``LaggingError`` while its config has not been judged and the caller is ``patient``: one write then says all.
+        """
         credential = Credential.from_object(item)
+        remarks = notes.of_credential(self.store.index, credential)
         found = unsupported(credential) or find_config(self.store.index, credential)
         if isinstance(found, Refusal):
-            return CredentialFacts(CredentialOutcome(refusal=_diagnose(found)), None)
-        config_item = self.store.config_item(found.key)
-        mirrored = mirror(config_item or {"metadata": {"name": found.key.name}})
-        handshake_failure = None
-        if asked and mirrored.condition.status == "True" and config_item is not None:
-            handshake_failure = (await self.gather_config(config_item)).failure
-        message, vault_failure = await self._probe(found, credential)
+            return CredentialFacts(CredentialOutcome(refusal=_diagnose(found), notes=remarks), None)
+        mirrored = mirror(self.store.config_item(found.key) or {"metadata": {"name": found.key.name}})
+        if patient and not is_checked(mirrored):
+            raise LaggingError
+        handshake_failure, granted = None, None
+        if mirrored.condition.status == "True" and (asked or self.probes.wants_token(credential, item)):
+            handshake_failure, granted = await self._open(found, asked=asked)
+        vault = await self._ask_vault(found, credential)
+        reads = await self._read(found, credential, item, granted, vault, asked=asked)
+        resolved, changed = notes.resolution(credential, found, item)
         outcome = CredentialOutcome(
-            resolved=f"Uses WorkloadIdentityConfig '{found.key.name}'.",
+            resolved=resolved,
             handshake=mirrored,
             asked_handshake=handshake_failure,
-            vault_failure=vault_failure,
-            vault_message=message,
+            vault=vault,
+            secret=reads.secret,
+            secret_untested=reads.secret_untested,
+            listing=reads.listing,
+            listing_untested=reads.listing_untested,
+            notes=remarks,
         )
-        return CredentialFacts(outcome, found)
+        return CredentialFacts(outcome, found, reads.names, changed)
 
-    async def _probe(self, config: Config, credential: Credential) -> tuple[str, Diagnosis | None]:
+    async def _open(self, config: Config, *, asked: bool) -> tuple[Diagnosis | None, Granted | None]:
+        """Get an assertion to read with; an asked test presents it at once, to tell the handshake's failure by itself."""
         try:
-            return await self.handshaker.probe_vault(config, credential.vault_url), None
+            granted = await self.handshaker.request_assertion(config)
+            if asked:
+                await self.handshaker.exchange(config, granted)
         except DiagnosedError as error:
-            return "", error.diagnosis
+            return error.diagnosis, None
+        return None, granted
+
+    async def _ask_vault(self, config: Config, credential: Credential) -> Finding:
+        try:
+            return await self.handshaker.probe_vault(config, credential.vault_url)
+        except DiagnosedError as error:
+            return error.diagnosis
+
+    async def _read(
+        self,
+        config: Config,
+        credential: Credential,
+        item: Item,
+        granted: Granted | None,
+        vault: Finding,
+        *,
+        asked: bool,
+    ) -> Reads:
+        if granted is None or isinstance(vault, Diagnosis):
+            return self.probes.skip(credential, item, NOT_TRIED)
+        try:
+            async with self.handshaker.open_vault(config, granted, credential.vault_url) as client:
+                return await self.probes.run(client, credential, item, asked=asked)
+        except DiagnosedError as error:
+            return self.probes.fail(credential, item, error.diagnosis)
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a deleted credential."""
+        self.probes.forget(uid)
 
     def _obstacle(self, config: Config) -> Diagnosis | None:
         """Return what keeps us from even trying; raises ``LaggingError``."""
@@ -123,24 +184,15 @@ class Gatherer:
         provider = ((item.get("spec") or {}).get("gcp") or {}).get("providerResourceName", "")
         return f"https://iam.googleapis.com/{provider}"
 
-    def _ready_message(self, config: Config, federation: Mapping[str, str]) -> str:
-        tenant, client = config.azure.get("tenantId", ""), config.azure.get("clientId", "")
-        done = f"Tenant {tenant} gave app {client} a token for subject '{federation['subject']}'."
-        organization = self.store.index.organizations.get(config.key.namespace)
-        if organization is None or not organization.is_implicit:
-            return done
-        return (
-            f"{done} OrganizationImplicit: the organization is the UID of namespace '{config.key.namespace}', which changes "
-            f"when the namespace is made anew; set its annotation {names.ORGANIZATION_ANNOTATION} before creating federated "
-            "credentials."
-        )
 
-
-def credential_extra(item: Item, config: Config | None) -> dict[str, Any]:
-    """Return the credential's own status fields; a link that is gone is removed (null in a merge patch)."""
-    if config is not None:
-        return {"workloadIdentityConfig": {"name": config.key.name, "uid": config.uid}}
-    return {"workloadIdentityConfig": None} if status_of(item).get("workloadIdentityConfig") else {}
+def credential_extra(facts: CredentialFacts) -> dict[str, Any]:
+    """Return the credential's own status fields; what is not there is removed by the apply."""
+    extra: dict[str, Any] = {}
+    if facts.config is not None:
+        extra["workloadIdentityConfig"] = {"name": facts.config.key.name, "uid": facts.config.uid}
+    if facts.secret_names:
+        extra["secretNames"] = list(facts.secret_names)
+    return extra
 
 
 def _diagnose(found: Refusal) -> Diagnosis:

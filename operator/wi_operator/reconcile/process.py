@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -14,14 +14,18 @@ from wi_operator.core.clock import Clock, SystemClock
 from wi_operator.core.errors import SettingsError
 from wi_operator.core.log import fields
 from wi_operator.federation.certificates import CertificateError
+from wi_operator.reconcile.audit import Audit
 from wi_operator.reconcile.catch_up import catch_up
 from wi_operator.reconcile.gather import Gatherer
 from wi_operator.reconcile.handlers import watch
-from wi_operator.reconcile.handshake import Handshaker, trust
+from wi_operator.reconcile.handshake import Handshaker
 from wi_operator.reconcile.installation import Installation
 from wi_operator.reconcile.leadership import BoundedLock, end, lead
+from wi_operator.reconcile.probes import Probes
+from wi_operator.reconcile.publication import KEEP_SECONDS, Publication
 from wi_operator.reconcile.queue import KeyedQueue
 from wi_operator.reconcile.reconciler import Reconciler
+from wi_operator.reconcile.routes import lanes_of
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_operator.reconcile.store import Store
 
@@ -42,6 +46,8 @@ class Controller:
     clock: Clock
     installation: Installation = field(init=False)
     reconciler: Reconciler = field(init=False)
+    audit: Audit = field(init=False)
+    _handshaker: Handshaker = field(init=False)
     _watching: asyncio.Event = field(default_factory=asyncio.Event)
     _leading: bool = False
     _beat: float = field(init=False)
@@ -50,22 +56,25 @@ class Controller:
         self._beat = self.clock.monotonic()
         self.installation = Installation(self.client, self.settings.namespace, self.clock)
         store = Store()
-        handshaker = Handshaker(
+        self._handshaker = Handshaker(
             grants_url=self.settings.grants_url,
             token_file=self.settings.token_file,
             allowed_hosts=self.settings.allowed_hosts,
-            issuer_trust=self._issuer_trust,
+            issuer_ca=self._issuer_ca,
             extra_ca=self._extra_ca,
         )
+        keep = min(KEEP_SECONDS, self.settings.recheck_seconds / 2)
+        publication = Publication(self._handshaker.outside_session, self.clock, keep)
         self.reconciler = Reconciler(
             client=self.client,
             store=store,
-            queue=KeyedQueue(self.clock, self.settings.concurrency),
-            gatherer=Gatherer(store, handshaker, self.settings.public_url),
+            queue=KeyedQueue(self.clock, self.settings.concurrency, functools.partial(lanes_of, store)),
+            gatherer=Gatherer(store, self._handshaker, publication, self.settings.public_url, Probes(self.clock)),
             clock=self.clock,
             recheck_seconds=self.settings.recheck_seconds,
             instance=self.settings.pod_name,
         )
+        self.audit = Audit(self.client, store)
 
     @classmethod
     async def connect(cls, settings: ControllerSettings, clock: Clock | None = None) -> Controller:
@@ -74,8 +83,8 @@ class Controller:
         return cls(settings, client, BoundedLock(settings, client.api, clock), clock)
 
     def is_alive(self) -> bool:
-        """False when the event loop has not come round for a minute: a restart is the only cure."""
-        return self.clock.monotonic() - self._beat < SILENCE_LIMIT
+        """False when the event loop has not come round for a minute, or the watch hides changes: a restart is the only cure."""
+        return self.clock.monotonic() - self._beat < SILENCE_LIMIT and self.audit.is_passed
 
     def is_ready(self) -> bool:
         """True once the watch runs; a standby is ready too."""
@@ -91,14 +100,16 @@ class Controller:
         watching = asyncio.create_task(watch(self.reconciler, self._watching))
         leading = asyncio.create_task(lead(self.settings, self.lock, self._work))
         beating = asyncio.create_task(self._keep_beating())
+        auditing = asyncio.create_task(self.audit.run())
         try:
             await asyncio.wait({watching, leading}, return_when=asyncio.FIRST_COMPLETED)
             for task in (leading, watching):
                 if task.done():
                     task.result()
         finally:
-            for task in (leading, watching, beating):
+            for task in (leading, watching, beating, auditing):
                 await end(task)
+            await self._handshaker.connections.close()
             await self.client.close()
 
     async def _work(self) -> None:
@@ -131,9 +142,9 @@ class Controller:
             self._beat = self.clock.monotonic()
             await asyncio.sleep(SILENCE_LIMIT / 12)
 
-    def _issuer_trust(self) -> ssl.SSLContext:
+    def _issuer_ca(self) -> str:
         file = self.settings.issuer_ca_file
-        return trust(only=file.read_text() if file else self.installation.authority)
+        return file.read_text() if file else self.installation.authority
 
     def _extra_ca(self) -> str:
         file = self.settings.extra_ca_file

@@ -1,4 +1,4 @@
-"""Our own keyed queue: when which object is due, one run per object at a time, a bounded number in all."""
+"""Our own keyed queue: when which object is due, one run per object at a time, a bounded number in all and per lane."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from wi_operator.cluster.errors import ApiError, ConflictError
 from wi_operator.core.clock import Clock
 from wi_operator.core.log import fields
+from wi_operator.reconcile.lanes import Lanes
 
 BACKOFF_FIRST = 1.0
 BACKOFF_LIMIT = 60.0
@@ -33,6 +34,8 @@ class Ref:
 
 Handler = Callable[[Ref], Awaitable[float | None]]
 """Reconciles one object; returns in how many seconds it is due again, ``None`` when it is gone."""
+LanesOf = Callable[[Ref], tuple[str, ...]]
+"""Names the tenant and the vault that a check of an object will speak to."""
 
 
 def backoff(failures: int, *, first: float = BACKOFF_FIRST, limit: float = BACKOFF_LIMIT) -> float:
@@ -87,15 +90,25 @@ class Schedule:
         return len(self._due)
 
 
+def no_lanes(_: Ref) -> tuple[str, ...]:
+    """Pace nothing."""
+    return ()
+
+
 @dataclass(slots=True)
 class KeyedQueue:
     """Runs a handler for keys when they are due; before ``run`` keys are only collected (a standby's warm state)."""
 
     clock: Clock
     concurrency: int
+    lanes_of: LanesOf = no_lanes
     schedule: Schedule = field(default_factory=Schedule)
+    lanes: Lanes[Ref] = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _failures: dict[Ref, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.lanes = Lanes(self.concurrency)
 
     def enqueue(self, ref: Ref, delay: float = 0.0) -> None:
         """Make ``ref`` due in ``delay`` seconds; an earlier time stays."""
@@ -113,17 +126,20 @@ class KeyedQueue:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await free.acquire()
-                ref = await self._next()
-                task = tasks.create_task(self._serve(ref, handler))
+                ref, lanes = await self._next()
+                task = tasks.create_task(self._serve(ref, lanes, handler))
                 task.add_done_callback(lambda _: free.release())
 
-    async def _next(self) -> Ref:
+    async def _next(self) -> tuple[Ref, tuple[str, ...]]:
         while True:
             self._changed.clear()
             now = self.clock.monotonic()
             ref = self.schedule.take(now)
             if ref is not None:
-                return ref
+                lanes = self.lanes_of(ref)
+                if self._may_start(ref, lanes, now):
+                    return ref, lanes
+                continue
             due = self.schedule.next_due()
             try:
                 async with asyncio.timeout(None if due is None else max(0.0, due - now)):
@@ -131,7 +147,18 @@ class KeyedQueue:
             except TimeoutError:
                 continue
 
-    async def _serve(self, ref: Ref, handler: Handler) -> None:
+    def _may_start(self, ref: Ref, lanes: tuple[str, ...], now: float) -> bool:
+        """Tell whether a due key starts now; one that must wait is put back, or is called when its lane has a place."""
+        again = self.lanes.enter(ref, lanes, now)
+        if again is None:
+            return True
+        self.schedule.finish(ref)
+        if again != float("inf"):
+            self.schedule.add(ref, again)
+        return False
+
+    async def _serve(self, ref: Ref, lanes: tuple[str, ...], handler: Handler) -> None:
+        begun = self.clock.monotonic()
         try:
             delay = await handler(ref)
             self._failures.pop(ref, None)
@@ -145,6 +172,8 @@ class KeyedQueue:
             log.exception("reconcile failed", extra=fields(object=str(ref), retry_seconds=delay))
         finally:
             self.schedule.finish(ref)
+            for waiting in self.lanes.leave(lanes, lasted=self.clock.monotonic() - begun):
+                self.enqueue(waiting)
             self._changed.set()
         if delay is not None:
             self.enqueue(ref, delay)

@@ -14,9 +14,10 @@ from wi_operator.cluster.errors import NotFoundError
 from wi_operator.cluster.paths import config_path, credential_path
 from wi_operator.core.clock import Clock
 from wi_operator.core.log import fields
+from wi_operator.federation.diagnosis.base import Diagnosis
 from wi_operator.reconcile.decide import Situation, Streak, Verdict, decide_config, decide_credential
-from wi_operator.reconcile.events import post_event, render_event
-from wi_operator.reconcile.gather import Gatherer, credential_extra
+from wi_operator.reconcile.events import post_event, render_default_changed, render_event
+from wi_operator.reconcile.gather import CredentialFacts, Gatherer, credential_extra
 from wi_operator.reconcile.handshake import LaggingError
 from wi_operator.reconcile.queue import KeyedQueue, Ref
 from wi_operator.reconcile.render import ready_of, render_status
@@ -26,6 +27,11 @@ JITTER = 0.1
 SPREAD_SECONDS = 60.0
 """Objects that were judged before we came are looked at within this time, not all in the first second."""
 LAG_SECONDS = 1.0
+PATIENCE_SECONDS = 20.0
+"""So long a credential waits for the first judgement of its config, so that one write says all."""
+
+THROTTLED = {"IdentityThrottled": "login", "VaultThrottled": "vault"}
+"""Reason of a throttled answer → kind of the lane that rests."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +50,7 @@ class Reconciler:
     spread: random.Random = field(default_factory=random.SystemRandom)
     _streaks: dict[Ref, Streak] = field(default_factory=dict)
     _uids: dict[Ref, str] = field(default_factory=dict)
+    _waiting_since: dict[Ref, float] = field(default_factory=dict)
 
     def observe(self, kind: str, item: Item) -> None:
         """Take an object that the watch shows; whatever it changes becomes due."""
@@ -63,6 +70,8 @@ class Reconciler:
         self.queue.forget(ref)
         self._streaks.pop(ref, None)
         self._uids.pop(ref, None)
+        self._waiting_since.pop(ref, None)
+        self.gatherer.forget(item["metadata"].get("uid", ""))
         for affected in self.store.drop(kind, item):
             self.queue.enqueue(affected)
 
@@ -75,10 +84,14 @@ class Reconciler:
             # Deleted and made anew under the same name: its failures are not the old one's.
             self._streaks.pop(ref, None)
             self._uids[ref] = item["metadata"].get("uid", "")
+        asked = _is_asked(item)
         try:
-            verdict, extra = await self._judge(ref, item)
+            verdict, extra, told = await self._judge(ref, item, asked=asked)
         except LaggingError:
+            self._waiting_since.setdefault(ref, self.clock.monotonic())
             return LAG_SECONDS
+        self._waiting_since.pop(ref, None)
+        self._pace(ref, verdict.failure)
         now = self.clock.now()
         status = render_status(item, verdict, now=now, asked=asked_test(item), extra=extra)
         if status is not None:
@@ -87,32 +100,76 @@ class Reconciler:
             except NotFoundError:
                 self.lose(ref.kind, item)
                 return None
+            for event in told:
+                await post_event(self.client, event)
         self._streaks[ref] = verdict.streak
         return verdict.delay * self.spread.uniform(1 - JITTER, 1 + JITTER)
 
-    async def _judge(self, ref: Ref, item: Item) -> tuple[Verdict, Mapping[str, Any]]:
-        asked = asked_test(item) != (status_of(item).get("handshake") or {}).get("observedTestRequest", "")
+    async def _judge(
+        self, ref: Ref, item: Item, *, asked: bool
+    ) -> tuple[Verdict, Mapping[str, Any], list[dict[str, Any]]]:
+        """Return the verdict, the kind's own status fields, and events beside the one about Ready."""
         if ref.kind == names.CONFIG_KIND:
-            facts = await self.gatherer.gather_config(item)
-            verdict = decide_config(
-                self._situation(ref, item), facts.failure, ready_message=facts.ready_message, tested=facts.tested
-            )
-            return verdict, {"federation": facts.federation}
-        found = await self.gatherer.gather_credential(item, asked=asked)
+            facts = await self.gatherer.gather_config(item, asked=asked)
+            verdict = decide_config(self._situation(ref, item, asked=asked), facts.outcome)
+            return verdict, {"federation": facts.federation}, []
+        found = await self.gatherer.gather_credential(item, asked=asked, patient=self._is_patient(ref))
         if asked and found.config is not None:
             # Its config shall show what the asked test found.
             self.queue.enqueue(Ref(names.CONFIG_KIND, found.config.key.namespace, found.config.key.name))
-        return decide_credential(self._situation(ref, item), found.outcome), credential_extra(item, found.config)
+        verdict = decide_credential(self._situation(ref, item, asked=asked), found.outcome)
+        return verdict, credential_extra(found), self._tell_default(item, found)
 
-    def _situation(self, ref: Ref, item: Item) -> Situation:
-        return Situation.of(item, self._streaks.get(ref), now=self.clock.now(), recheck_seconds=self.recheck_seconds)
+    def _is_patient(self, ref: Ref) -> bool:
+        since = self._waiting_since.get(ref)
+        return since is None or self.clock.monotonic() - since < PATIENCE_SECONDS
+
+    def _tell_default(self, item: Item, found: CredentialFacts) -> list[dict[str, Any]]:
+        """Return the events of a changed default: on the credential, and on the config that serves it now."""
+        if not found.default_changed or found.config is None:
+            return []
+        key = found.config.key
+        config = self.store.config_item(key)
+        told = [(names.CREDENTIAL_KIND, item), *([(names.CONFIG_KIND, config)] if config else [])]
+        message = (
+            f"SecretProviderCredential '{item['metadata']['name']}' uses WorkloadIdentityConfig '{key.name}' now: the default "
+            f"of namespace '{key.namespace}' changed from '{found.default_changed}'."
+        )
+        return [
+            render_default_changed(kind, about, message, instance=self.instance, now=self.clock.now())
+            for kind, about in told
+        ]
+
+    def _pace(self, ref: Ref, failure: Diagnosis | None) -> None:
+        """Let a tenant or vault that throttles rest for all objects, not for this one only."""
+        lanes, now = self.queue.lanes_of(ref), self.clock.monotonic()
+        reason = failure.reason if failure is not None else ""
+        for lane in lanes:
+            if failure is not None and THROTTLED.get(reason) == lane.partition(":")[0]:
+                self.queue.lanes.rest(lane, now, failure.retry_after, self.recheck_seconds)
+            else:
+                self.queue.lanes.recover(lane)
+
+    def _situation(self, ref: Ref, item: Item, *, asked: bool) -> Situation:
+        return Situation.of(
+            item,
+            self._streaks.get(ref),
+            now=self.clock.now(),
+            recheck_seconds=self.recheck_seconds,
+            asked=asked,
+        )
 
     async def _write(self, ref: Ref, item: Item, status: dict[str, Any], *, now: float) -> None:
         path = (config_path if ref.kind == names.CONFIG_KIND else credential_path)(ref.namespace, ref.name)
-        version = item["metadata"]["resourceVersion"]
-        # The version guards: what was judged is what is written about.
-        body = {"metadata": {"resourceVersion": version}, "status": status}
-        written = await self.client.merge(f"{path}/status", body, fieldManager=names.FIELD_MANAGER)
+        metadata = item["metadata"]
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": ref.kind,
+            # The version guards: what was judged is what is written about.
+            "metadata": {"name": ref.name, "namespace": ref.namespace, "resourceVersion": metadata["resourceVersion"]},
+            "status": status,
+        }
+        written = await self.client.apply(f"{path}/status", body, manager=names.FIELD_MANAGER)
         ready = ready_of(status)
         log.info(
             "judged",
@@ -122,3 +179,7 @@ class Reconciler:
         self.observe(ref.kind, written)
         if event is not None:
             await post_event(self.client, event)
+
+
+def _is_asked(item: Item) -> bool:
+    return bool(asked_test(item) != (status_of(item).get("handshake") or {}).get("observedTestRequest", ""))

@@ -46,11 +46,14 @@ class Store:
 
     index: Index = field(default_factory=Index)
     items: dict[Ref, Item] = field(default_factory=dict)
+    versions: dict[Ref, str] = field(default_factory=dict)
+    """resourceVersion of every object that was shown, namespaces too."""
 
     def put(self, kind: str, item: Item) -> set[Ref]:
         """Take an object; return the refs whose judgement it can change. Our own status write changes none of its own."""
         ref = ref_of(kind, item)
         before = self.items.get(ref)
+        self.versions[ref] = item["metadata"].get("resourceVersion", "")
         if kind == NAMESPACE_KIND:
             return self._put_namespace(item)
         self.items[ref] = item
@@ -64,20 +67,25 @@ class Store:
             affected = set()
         if before is None or _wish(before) != _wish(item):
             affected.add(ref)
+        if _is_default(before) != _is_default(item):
+            # Two defaults are told on both.
+            affected |= self._defaults(ref)
         return affected
 
     def drop(self, kind: str, item: Item) -> set[Ref]:
         """Forget an object; return the refs whose judgement that can change."""
         ref = ref_of(kind, item)
         self.items.pop(ref, None)
+        self.versions.pop(ref, None)
         if kind == NAMESPACE_KIND:
             self.index.drop_namespace(item)
-        elif kind == names.CONFIG_KIND:
+            return set()
+        affected = self._defaults(ref) if _is_default(item) else set()
+        if kind == names.CONFIG_KIND:
             self.index.drop_config(item)
-            return self._credentials(ref.namespace)
-        else:
-            self.index.drop_credential(item)
-        return set()
+            return affected | self._credentials(ref.namespace)
+        self.index.drop_credential(item)
+        return affected
 
     def _put_namespace(self, item: Item) -> set[Ref]:
         name = item["metadata"]["name"]
@@ -90,12 +98,21 @@ class Store:
     def _credentials(self, namespace: str) -> set[Ref]:
         return {ref for ref in self._of(names.CREDENTIAL_KIND) if ref.namespace == namespace}
 
+    def _defaults(self, ref: Ref) -> set[Ref]:
+        """Return the other defaults of the same kind and namespace."""
+        same = (other for other in self._of(ref.kind) if other.namespace == ref.namespace and other != ref)
+        return {other for other in same if _is_default(self.items[other])}
+
     def _of(self, kind: str) -> Iterator[Ref]:
         return (ref for ref in self.items if ref.kind == kind)
 
     def config_item(self, key: ObjectKey) -> Item | None:
         """Return a config's JSON."""
         return self.items.get(Ref(names.CONFIG_KIND, key.namespace, key.name))
+
+
+def _is_default(item: Item | None) -> bool:
+    return bool(item and (item.get("spec") or {}).get("default"))
 
 
 def _wish(item: Item) -> tuple[object, ...]:

@@ -5,9 +5,10 @@ import random
 import pytest
 
 from wi_operator.api.conditions import Condition, find_condition
-from wi_operator.federation.diagnosis import entra, grants, transport
+from wi_operator.federation.diagnosis import entra, grants, keyvault, publication, transport
 from wi_operator.federation.diagnosis.base import Diagnosis, Retry
 from wi_operator.reconcile.decide import (
+    ConfigOutcome,
     CredentialOutcome,
     Mirrored,
     Situation,
@@ -30,6 +31,7 @@ def entra_failure(code, trace="trace-1"):
     return entra.diagnose(401, body.encode(), client_id="c", subject="s", issuer="i", audience="a", tenant_id="t")
 
 
+PUBLISHED = "Fetched, and equal."
 WRONG_SUBJECT = entra_failure(700213)
 WRONG_APP = entra_failure(700016)
 
@@ -43,13 +45,15 @@ class Life:
         }
         self.streak, self.now, self.writes, self.events, self.kind = None, NOW, [], [], kind
 
-    def check(self, outcome=None, *, after=0.0, restarted=False):
+    def check(self, outcome=None, *, after=0.0, restarted=False, issuer=PUBLISHED):
         self.now += after
         if restarted:
             self.streak = None
-        situation = Situation.of(self.item, self.streak, now=self.now, recheck_seconds=600)
+        record = self.item.get("status", {}).get("handshake", {})
+        asked = asked_test(self.item) != record.get("observedTestRequest", "")
+        situation = Situation.of(self.item, self.streak, now=self.now, recheck_seconds=600, asked=asked)
         if self.kind == "config":
-            verdict = decide_config(situation, outcome, ready_message="ok")
+            verdict = decide_config(situation, ConfigOutcome(outcome, issuer=issuer, proof="ok"))
             extra = {"federation": FEDERATION}
         else:
             verdict, extra = decide_credential(situation, outcome), {}
@@ -84,7 +88,7 @@ def test_a_first_success():
     life.check()
     assert life.ready == ("True", "Succeeded")
     assert [c["type"] for c in life.item["status"]["conditions"]] == ["IssuerPublished", "HandshakeSucceeded", "Ready"]
-    assert life.condition("IssuerPublished")["status"] == "Unknown"
+    assert life.condition("IssuerPublished")["message"] == PUBLISHED
     assert life.item["status"]["handshake"]["lastSuccessTime"] == "2026-11-18T11:06:40Z"
     assert life.item["status"]["federation"] == FEDERATION
     assert life.delay == 600
@@ -108,11 +112,13 @@ def test_a_first_failure(failure, kind, delay):
     assert life.events[0]["message"] == life.condition("Ready")["message"]
 
 
-def test_a_ready_object_stays_ready_until_the_third_failure():
+@pytest.mark.parametrize("second", [BUSY, WRONG_SUBJECT])
+def test_a_ready_object_stays_ready_until_the_third_failure(second):
     life = Life()
     life.check()
-    for failure in (BUSY, WRONG_SUBJECT):
-        assert life.check(failure, after=600) is None
+    life.check(after=3600)
+    for failure in (BUSY, second):
+        assert life.check(failure, after=10) is None
         assert life.delay <= 10
     life.check(BUSY, after=10)
     assert life.ready == ("False", "HostSlow")
@@ -228,6 +234,82 @@ def test_one_real_change_is_one_transition():
     assert [event["reason"] for event in life.events] == ["Succeeded", "SubjectMismatch", "Succeeded"]
 
 
+def test_an_old_answer_soon_after_a_change_is_no_verdict():
+    life = Life()
+    life.check(WRONG_SUBJECT)
+    life.check(None, after=60)
+    turned = life.now
+    while life.now < turned + 590:
+        assert life.check(WRONG_SUBJECT, after=min(life.delay, 60)) is None
+    life.check(WRONG_SUBJECT, after=60)
+    assert life.ready == ("False", "SubjectMismatch")
+
+
+def test_what_a_change_made_unready_returns_only_after_two_minutes_without_an_old_answer():
+    life = Life()
+    life.check()
+    for _ in range(3):
+        life.check(WRONG_SUBJECT, after=3600)
+    assert life.ready == ("False", "SubjectMismatch")
+    assert life.check(None, after=10) is None
+    assert life.delay == 10
+    assert life.check(WRONG_SUBJECT, after=10) is None
+    better = 0
+    while life.ready[0] == "False":
+        life.check(None, after=10)
+        better += 10
+    assert 120 <= better <= 140
+    assert len(life.events) == 3
+
+
+def test_an_asked_test_tells_the_truth_about_a_change_at_once():
+    life = Life()
+    life.check()
+    life.ask("one")
+    life.check(WRONG_SUBJECT, after=60)
+    assert life.ready == ("False", "SubjectMismatch")
+    life.ask("two")
+    life.check(None, after=10)
+    assert life.ready == ("True", "Succeeded")
+
+
+def test_an_issuer_that_we_cannot_read_is_a_warning_while_the_handshake_works():
+    life = Life()
+    away = publication.UNREACHABLE.diagnose(url="https://i/x", detail="no route")
+    life.check(None, issuer=away)
+    assert life.ready == ("True", "Succeeded")
+    assert life.condition("IssuerPublished")["reason"] == "IssuerDocumentUnreachable"
+    assert "Warning: IssuerPublished is False" in life.condition("Ready")["message"]
+
+
+@pytest.mark.parametrize("code", [501661, 7000272])
+def test_a_cloud_that_cannot_read_the_issuer_is_told_with_our_own_look(code):
+    life = Life()
+    life.check(entra_failure(code), issuer=publication.REFUSED.diagnose(url="https://i/x", status="404"))
+    assert "answers 404" in life.condition("Ready")["message"]
+    life.check(entra_failure(code), issuer=PUBLISHED)
+    assert "found both documents right" in life.condition("Ready")["message"]
+
+
+def test_a_probed_secret_belongs_to_ready():
+    life = Life("credential")
+    life.check(outcome(secret="Secret 'p' was read."))
+    assert "Secret 'p' was read." in life.condition("Ready")["message"]
+    denied = keyvault.RBAC_READ.diagnose(secret="p", vault="v")
+    for _ in range(3):
+        life.check(outcome(secret=denied), after=3600)
+    assert life.ready == ("False", "VaultDenied")
+    assert life.condition("SecretReadable")["status"] == "False"
+
+
+def test_a_refused_listing_is_told_and_leaves_ready_alone():
+    life = Life("credential")
+    life.check(outcome(listing=keyvault.RBAC_LIST.diagnose(vault="v")))
+    assert life.ready == ("True", "Succeeded")
+    assert life.condition("SecretsListable")["reason"] == "VaultListDenied"
+    assert "Warning: SecretsListable is False (VaultListDenied)." in life.condition("Ready")["message"]
+
+
 def test_the_clouds_patience_is_obeyed_within_reason():
     life = Life()
     for asked, expected in ((120.0, 120.0), (10.0**6, 600.0)):
@@ -239,7 +321,7 @@ def test_the_clouds_patience_is_obeyed_within_reason():
 def test_without_a_handshake_its_condition_is_unknown():
     situation = Situation.of({"metadata": {"generation": 1}}, None, now=NOW, recheck_seconds=600)
     failure = grants.refusal(503, reason="IssuerUrlMissing", detail="", remedy="")
-    verdict = decide_config(situation, failure, ready_message="", tested=False)
+    verdict = decide_config(situation, ConfigOutcome(failure, tested=False))
     by_type = {c.type: c for c in verdict.conditions}
     assert by_type["HandshakeSucceeded"].status == "Unknown"
     assert by_type["Ready"].reason == "IssuerUrlMissing"
@@ -252,7 +334,8 @@ def handshake(status, reason, message="m", stalled=False):
 
 def outcome(handshake_=None, **fields):
     mirrored = handshake_ or handshake("True", "Succeeded", "The config works.")
-    return CredentialOutcome(resolved="Uses 'azure'.", handshake=mirrored, vault_message="The vault answers.", **fields)
+    found = {"vault": "The vault answers.", "secret_untested": "s", "listing_untested": "l", **fields}
+    return CredentialOutcome(resolved=("Resolved", "Uses 'azure'."), handshake=mirrored, **found)
 
 
 def test_a_green_credential_says_what_was_not_tested():
@@ -280,8 +363,8 @@ def test_a_vault_that_is_away_is_forgiven_twice():
     life = Life("credential")
     life.check(outcome())
     for _ in range(2):
-        assert life.check(outcome(vault_failure=BUSY), after=60) is None
-    life.check(outcome(vault_failure=BUSY), after=60)
+        assert life.check(outcome(vault=BUSY), after=60) is None
+    life.check(outcome(vault=BUSY), after=60)
     assert life.ready == ("False", "HostSlow")
     assert life.condition("VaultReachable")["status"] == "False"
     assert life.condition("Reconciling")["status"] == "True"

@@ -10,7 +10,7 @@ from wi_operator.cluster.errors import ConflictError, NotFoundError, Unreachable
 from wi_operator.core.clock import FrozenClock
 from wi_operator.federation.diagnosis import grants
 from wi_operator.reconcile.catch_up import catch_up
-from wi_operator.reconcile.decide import CredentialOutcome, mirror
+from wi_operator.reconcile.decide import ConfigOutcome, CredentialOutcome, mirror
 from wi_operator.reconcile.gather import ConfigFacts, CredentialFacts, Gatherer
 from wi_operator.reconcile.handshake import Handshaker, LaggingError
 from wi_operator.reconcile.queue import KeyedQueue, Ref
@@ -41,17 +41,27 @@ class FakeGatherer:
     def __init__(self, store):
         self.store, self.failure, self.checks = store, None, []
 
-    async def gather_config(self, item):
+    async def gather_config(self, item, *, asked):
         self.checks.append(item["metadata"]["name"])
         if isinstance(self.failure, Exception):
             raise self.failure
-        return ConfigFacts(self.failure, FEDERATION, "ok", tested=True)
+        return ConfigFacts(ConfigOutcome(self.failure, proof="ok"), FEDERATION)
 
-    async def gather_credential(self, item, *, asked):
+    async def gather_credential(self, item, *, asked, patient):
         self.checks.append(f"{item['metadata']['name']} asked={asked}")
+        if isinstance(self.failure, Exception) and patient:
+            raise self.failure
         found = self.store.config_item(next(iter(self.store.index.configs)))
-        outcome = CredentialOutcome(resolved="r", handshake=mirror(found), vault_message="v")
+        outcome = CredentialOutcome(resolved=("Resolved", "r"), handshake=mirror(found), vault="v")
         return CredentialFacts(outcome, self.store.index.configs[next(iter(self.store.index.configs))])
+
+    def forget(self, uid):
+        self.checks.append(f"forgot {uid}")
+
+
+class Published:
+    async def check(self, issuer, documents, *, asked):
+        return "published"
 
 
 class FakeApi:
@@ -59,7 +69,8 @@ class FakeApi:
         self.writes, self.events, self.error = [], [], None
         self.items = {}
 
-    async def merge(self, path, body, **query):
+    async def apply(self, path, body, *, manager):
+        assert manager == "workload-identity-operator"
         if self.error:
             raise self.error
         self.writes.append((path, copy.deepcopy(body)))
@@ -111,8 +122,8 @@ async def test_an_object_is_judged_written_once_and_told_once(reconciler, api):
     assert 540 <= delay <= 660
     ((path, body),) = api.writes
     assert path == "/apis/identity.crewai.com/v1alpha1/namespaces/team-a/workloadidentityconfigs/azure/status"
-    assert body["metadata"] == {"resourceVersion": "1"}
-    assert set(body) == {"metadata", "status"}
+    assert body["metadata"] == {"name": "azure", "namespace": "team-a", "resourceVersion": "1"}
+    assert set(body) == {"apiVersion", "kind", "metadata", "status"}
     assert api.events == [("/api/v1/namespaces/team-a/events", "Succeeded")]
     assert due(reconciler) == []
     await reconciler.reconcile(AZURE)
@@ -257,10 +268,10 @@ async def test_obstacles_are_told_without_any_request(public_url, provider, reas
     def never():
         raise AssertionError("no request may be made")
 
-    gatherer = Gatherer(store, Handshaker("https://x", tmp_path / "none", (), never, never), public_url)
+    gatherer = Gatherer(store, Handshaker("https://x", tmp_path / "none", (), never, never), Published(), public_url)
     facts = await gatherer.gather_config(item)
-    assert facts.failure.reason == reason
-    assert not facts.tested
+    assert facts.outcome.failure.reason == reason
+    assert not facts.outcome.tested
     assert facts.federation["subject"] == "organization:ns-uid"
     assert facts.federation["issuer"] == public_url
 
@@ -274,22 +285,24 @@ async def test_an_implicit_organization_is_told(tmp_path):
         async def request_assertion(self, config):
             class Granted:
                 issuer, subject, audience, organization = "i", "organization:ns-uid", "a", "ns-uid"
+                documents = None
 
             return Granted
 
         async def exchange(self, config, granted):
             return None
 
-    facts = await Gatherer(store, Works(), "https://issuer.example").gather_config(config())
-    assert "OrganizationImplicit" in facts.ready_message
+    facts = await Gatherer(store, Works(), Published(), "https://issuer.example").gather_config(config())
+    assert "OrganizationImplicit" in facts.outcome.notes[0]
     annotated = {**NAMESPACE["metadata"], "annotations": {"identity.crewai.com/organization": "o"}}
     store.put("Namespace", {"metadata": annotated})
-    facts = await Gatherer(store, Works(), "https://issuer.example").gather_config(config())
-    assert "OrganizationImplicit" not in facts.ready_message
+    facts = await Gatherer(store, Works(), Published(), "https://issuer.example").gather_config(config())
+    assert facts.outcome.notes == ()
 
 
 async def test_a_namespace_that_is_not_known_yet_is_waited_for(tmp_path):
-    gatherer = Gatherer(Store(), Handshaker("https://x", tmp_path / "none", (), str, str), "https://issuer.example")
+    handshaker = Handshaker("https://x", tmp_path / "none", (), str, str)
+    gatherer = Gatherer(Store(), handshaker, Published(), "https://issuer.example")
     with pytest.raises(LaggingError):
         await gatherer.gather_config(config())
 

@@ -40,6 +40,12 @@ RBAC_LIST = _row(
     "Set listSecretNames to false, or assign the role " + ROLE + " on the whole vault: " + ASSIGN + " ." + SLOW,
     PROPAGATION, CAPTURED,
 )  # fmt: skip
+POLICY_LIST = _row(
+    "AccessDenied", "VaultListDenied",
+    "Vault {vault} works with access policies, and none lets app {client_id} list secrets.",
+    "Set listSecretNames to false, or: az keyvault set-policy --name {vault} --object-id {oid} --secret-permissions get list .",
+    PROPAGATION, CAPTURED,
+)  # fmt: skip
 WRONG_TENANT = _row(
     "VaultWrongTenant", "VaultWrongTenant",
     "Vault {vault} belongs to tenant {vault_tenant}, the configuration names tenant {tenant_id}.",
@@ -54,6 +60,18 @@ UNREADABLE = _row(
     "VaultAnswerUnreadable", "VaultAnswerUnreadable",
     "What answered for vault {vault} with {status} is not a Key Vault.",
     "Look for a proxy or firewall that answers in its place, and check azureKeyVault.vaultUrl.", CONFIG, ASSUMED,
+)  # fmt: skip
+SECRET_EXPIRED = Row(
+    "SecretExpired", "SecretExpired",
+    "Secret '{secret}' expired at {expires}: Key Vault gives it out all the same.",
+    "Rotate it: az keyvault secret set --vault-name {vault} --name {secret} ; kickoffs go on with the old value until then.",
+    CONFIG, DOCUMENTED, frozenset({Surface.CREDENTIAL}),
+)  # fmt: skip
+SECRET_NOT_YET_VALID = Row(
+    "SecretNotYetValid", "SecretNotYetValid",
+    "Secret '{secret}' is not valid before {starts}: Key Vault gives it out all the same.",
+    "Correct its activation date: az keyvault secret set-attributes --vault-name {vault} --name {secret} --not-before TIME .",
+    CONFIG, DOCUMENTED, frozenset({Surface.CREDENTIAL}),
 )  # fmt: skip
 UNAVAILABLE = _row("HTTP5xx", "VaultUnavailable", "Vault {vault} answers {status}.", AGAIN, TRANSIENT, DOCUMENTED)
 
@@ -122,7 +140,9 @@ BY_CODE = {
         ),
     )
 }  # fmt: skip
-FALLBACKS = (RBAC_READ, RBAC_LIST, WRONG_TENANT, UNKNOWN, UNREADABLE, UNAVAILABLE)
+FALLBACKS = (
+    RBAC_READ, RBAC_LIST, POLICY_LIST, WRONG_TENANT, UNKNOWN, UNREADABLE, UNAVAILABLE, SECRET_EXPIRED, SECRET_NOT_YET_VALID,
+)  # fmt: skip
 
 _AKV = re.compile(r"AKV\d{5}")
 _FACTS = {
@@ -176,6 +196,8 @@ def _from_message(message: str) -> dict[str, str]:
 def _find(status: int, codes: tuple[str, ...], message: str) -> Row:
     if codes[0] == RBAC_READ.code:
         return RBAC_LIST if "readMetadata" in message else RBAC_READ
+    if codes[0] == POLICY_LIST.code and "secrets list permission" in message:
+        return POLICY_LIST
     if "TokenExpired" in message:
         return BY_CODE["TokenExpired"]
     known = next((BY_CODE[code] for code in codes if code in BY_CODE), None)

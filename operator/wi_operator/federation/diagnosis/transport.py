@@ -13,6 +13,7 @@ class Failure(Enum):
     HOST_UNKNOWN = "HostUnknown"
     DNS = "DnsUnavailable"
     UNREACHABLE = "HostUnreachable"
+    BLOCKED = "EgressBlocked"
     TLS = "TlsNotTrusted"
     RESET = "ConnectionLost"
     SLOW = "HostSlow"
@@ -40,6 +41,11 @@ ROWS = {
             Failure.UNREACHABLE, "No connection to {host}, port {port} ({detail}).",
             "Let the pod out: a NetworkPolicy, egress gateway or firewall must allow TCP to {host}:{port} and DNS.",
             Retry.TRANSIENT,
+        ),
+        _row(
+            Failure.BLOCKED, "Nothing came back from {host}, port {port}, while connecting ({detail}): packets get lost.",
+            "Most often a NetworkPolicy without an egress rule: allow TCP to {host}:{port} and DNS from this pod; else look at "
+            "egress gateway and firewall.", Retry.TRANSIENT,
         ),
         _row(
             Failure.TLS, "The certificate of {host}:{port} is not trusted ({detail}).",

@@ -1,0 +1,34 @@
+"""Which tenant and which vault a check of an object speaks to: its lanes. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from wi_operator.api import names
+from wi_operator.federation.azure import AzureEndpoints
+from wi_operator.index.objects import AZURE, Config, Credential
+from wi_operator.index.resolve import Refusal, find_config
+from wi_operator.reconcile.queue import Ref
+from wi_operator.reconcile.store import Store
+
+
+def lanes_of(store: Store, ref: Ref) -> tuple[str, ...]:
+    """Return ``login:<authority>/<tenant>`` of a config, ``vault:<host>`` of a credential, and both when it reads."""
+    item = store.items.get(ref)
+    if item is None:
+        return ()
+    if ref.kind == names.CONFIG_KIND:
+        return _login(Config.from_object(item))
+    credential = Credential.from_object(item)
+    vault = (f"vault:{(urlsplit(credential.vault_url).netloc or credential.vault_url).lower()}",)
+    spec = item.get("spec") or {}
+    reads = (spec.get("azureKeyVault") or {}).get("probeSecret") or spec.get("listSecretNames")
+    found = find_config(store.index, credential)
+    return vault if not reads or isinstance(found, Refusal) else (*vault, *_login(found))
+
+
+def _login(config: Config) -> tuple[str, ...]:
+    if config.provider != AZURE:
+        return ()
+    cloud = AzureEndpoints.from_block(config.azure)
+    return (f"login:{cloud.authority_host}/{cloud.tenant_id}".lower(),)
