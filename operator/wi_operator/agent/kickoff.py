@@ -130,7 +130,9 @@ class _Kickoff:
 
     async def _read_shared(self, variable: Variable, grant: Grant) -> tuple[VaultSecret, int]:
         if grant.provider != AZURE_KEY_VAULT or grant.azure is None:
-            raise DiagnosedError(grant_rows.BY_REASON["NotSupportedYet"].diagnose())
+            raise DiagnosedError(
+                grant_rows.BY_REASON["NotSupportedYet"].diagnose(object="The credential", what="a provider")
+            )
         reference = variable.reference
         try:
             name = azure_secret_name(reference)

@@ -45,7 +45,9 @@ class TokenKey:
     def of(cls, grants: GrantSet, grant: Grant) -> TokenKey:
         """Return the key of a grant; raises ``DiagnosedError`` for a provider that this sidecar does not know."""
         if grant.azure is None:
-            raise DiagnosedError(grant_rows.BY_REASON["NotSupportedYet"].diagnose())
+            raise DiagnosedError(
+                grant_rows.BY_REASON["NotSupportedYet"].diagnose(object="The credential", what="a provider")
+            )
         uid, generation = grant.config.uid, grant.config.generation
         return cls(grants.organization, grants.key_epoch, uid, generation, _without_vault(grant.azure))
 
@@ -140,7 +142,9 @@ def azure_facts(azure: AzureGrant) -> dict[str, str]:
 
 def _azure(grant: Grant) -> AzureGrant:
     if grant.azure is None:
-        raise DiagnosedError(grant_rows.BY_REASON["NotSupportedYet"].diagnose())
+        raise DiagnosedError(
+            grant_rows.BY_REASON["NotSupportedYet"].diagnose(object="The credential", what="a provider")
+        )
     return grant.azure
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wi_operator.api import reasons
+from wi_operator.federation.diagnosis import links
+from wi_operator.federation.diagnosis.base import Diagnosis
 from wi_operator.index.objects import (
     AZURE_KEY_VAULT,
     CLOUD_OF_PROVIDER,
@@ -26,48 +28,46 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why there is no link; ``status`` is the HTTP status that a grant answers with."""
+    """Why there is no link: a row of the diagnosis table; ``status`` is the HTTP status that a grant answers with."""
 
     status: int
-    reason: str
-    detail: str
-    remedy: str
+    diagnosis: Diagnosis
+
+    @property
+    def reason(self) -> str:
+        """CamelCase reason."""
+        return self.diagnosis.reason
 
     @property
     def message(self) -> str:
         """What happened and what to do."""
-        return f"{self.detail} {self.remedy}"
+        return self.diagnosis.message
 
 
 def find_credential(index: Index, namespace: str, name: str) -> Credential | Refusal:
     """Find the credential ``name`` of ``namespace``; an empty name is the default one."""
     if name:
         return index.credentials.get(ObjectKey(namespace, name)) or Refusal(
-            404,
-            reasons.CREDENTIAL_NOT_FOUND,
-            f"There is no SecretProviderCredential '{namespace}/{name}'.",
-            f"Create it, or correct the reference secret://{name}/… (kubectl -n {namespace} get spcred).",
+            404, links.CREDENTIAL_NOT_FOUND.diagnose(namespace=namespace, name=name)
         )
     defaults = [credential for credential in index.credentials_in(namespace) if credential.is_default]
     if len(defaults) == 1:
         return defaults[0]
-    return _default_refusal(namespace, sorted(credential.key.name for credential in defaults))
+    if defaults:
+        return _ambiguous(namespace, "SecretProviderCredential", [credential.key for credential in defaults])
+    return Refusal(404, links.NO_DEFAULT_CREDENTIAL.diagnose(namespace=namespace))
 
 
-def _default_refusal(namespace: str, candidates: list[str]) -> Refusal:
-    if candidates:
-        return Refusal(
-            409,
-            reasons.AMBIGUOUS_DEFAULT,
-            f"Namespace '{namespace}' has {len(candidates)} default SecretProviderCredentials: {', '.join(candidates)}.",
-            "Keep spec.default: true on one of them, or name the credential in the reference.",
-        )
-    return Refusal(
-        404,
-        reasons.NO_DEFAULT_CREDENTIAL,
-        f"Namespace '{namespace}' has no default SecretProviderCredential.",
-        "Set spec.default: true on one, or name the credential: secret://<credential>/<secret-name>.",
+def ambiguous_default(namespace: str, kind: str, keys: Iterable[ObjectKey]) -> Diagnosis:
+    """Return what two defaults of ``kind`` in ``namespace`` mean."""
+    listed = sorted(key.name for key in keys)
+    return links.AMBIGUOUS_DEFAULT.diagnose(
+        namespace=namespace, kind=kind, count=str(len(listed)), names=", ".join(listed)
     )
+
+
+def _ambiguous(namespace: str, kind: str, keys: Iterable[ObjectKey]) -> Refusal:
+    return Refusal(409, ambiguous_default(namespace, kind, keys))
 
 
 def find_config(index: Index, credential: Credential) -> Config | Refusal:
@@ -80,38 +80,26 @@ def find_config(index: Index, credential: Credential) -> Config | Refusal:
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        listed = ", ".join(sorted(config.key.name for config in candidates))
-        return Refusal(
-            409,
-            reasons.AMBIGUOUS_DEFAULT,
-            f"Namespace '{namespace}' has {len(candidates)} default {cloud} WorkloadIdentityConfigs: {listed}.",
-            "Keep spec.default: true on one of them, or set spec.workloadIdentityRef.",
-        )
-    return Refusal(
-        409,
-        reasons.CONFIG_NOT_FOUND,
-        f"Namespace '{namespace}' has no default {cloud} WorkloadIdentityConfig.",
-        f"Set spec.workloadIdentityRef on SecretProviderCredential '{credential.key}', or spec.default: true on a config.",
-    )
+        return _ambiguous(namespace, f"{cloud} WorkloadIdentityConfig", [config.key for config in candidates])
+    wanted = f"a default one for {cloud} in namespace '{namespace}'"
+    return Refusal(409, links.CONFIG_NOT_FOUND.diagnose(credential=str(credential.key), wanted=wanted))
 
 
 def _named_config(index: Index, credential: Credential, cloud: str) -> Config | Refusal:
     key = ObjectKey(credential.key.namespace, credential.config_ref)
     config = index.configs.get(key)
     if config is None:
-        return Refusal(
-            409,
-            reasons.CONFIG_NOT_FOUND,
-            f"SecretProviderCredential '{credential.key}' refers to WorkloadIdentityConfig '{key}', which does not exist.",
-            "Create it, or correct spec.workloadIdentityRef.name.",
-        )
+        return Refusal(409, links.CONFIG_NOT_FOUND.diagnose(credential=str(credential.key), wanted=f"'{key}'"))
     if config.provider != cloud:
         return Refusal(
             409,
-            reasons.PROVIDER_MISMATCH,
-            f"SecretProviderCredential '{credential.key}' ({credential.provider}) refers to WorkloadIdentityConfig '{key}', "
-            f"which is for {config.provider}.",
-            f"Refer to a config with provider: {cloud}.",
+            links.PROVIDER_MISMATCH.diagnose(
+                credential=str(credential.key),
+                provider=credential.provider,
+                config=str(key),
+                cloud=config.provider,
+                wanted=cloud,
+            ),
         )
     return config
 
@@ -121,12 +109,8 @@ def unsupported(credential: Credential) -> Refusal | None:
     if credential.provider == AZURE_KEY_VAULT and credential.auth_method == WORKLOAD_IDENTITY:
         return None
     what = credential.provider if credential.provider != AZURE_KEY_VAULT else f"authMethod {credential.auth_method}"
-    return Refusal(
-        409,
-        reasons.NOT_SUPPORTED_YET,
-        f"SecretProviderCredential '{credential.key}' asks for {what}, which this version does not read yet.",
-        "Use provider: AzureKeyVault with authMethod: WorkloadIdentity.",
-    )
+    asking = f"SecretProviderCredential '{credential.key}'"
+    return Refusal(409, links.NOT_SUPPORTED_YET.diagnose(object=asking, what=what))
 
 
 def resolve(index: Index, namespace: str, name: str) -> Link | Refusal:
@@ -147,7 +131,7 @@ def check_service_account(credential: Credential, account: str) -> Refusal | Non
         return None
     return Refusal(
         403,
-        reasons.SERVICE_ACCOUNT_NOT_ALLOWED,
-        f"Service account '{credential.key.namespace}/{account}' may not use SecretProviderCredential '{credential.key}'.",
-        f"Add it to spec.allowedServiceAccounts (now: {', '.join(allowed)}), or run the pod with one of these.",
+        links.SERVICE_ACCOUNT_NOT_ALLOWED.diagnose(
+            account=f"{credential.key.namespace}/{account}", credential=str(credential.key), names=", ".join(allowed)
+        ),
     )

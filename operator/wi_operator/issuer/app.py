@@ -15,6 +15,7 @@ from aiohttp import web
 from wi_operator.api import names
 from wi_operator.core.log import fields
 from wi_operator.core.secret import SecretValue
+from wi_operator.federation.diagnosis import issuer as rows
 from wi_operator.federation.discovery import DISCOVERY_PATH, JWKS_PATH, issuer_path
 from wi_operator.issuer import grants, handshakes
 from wi_operator.issuer.callers import Caller, CallerReviews
@@ -57,9 +58,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         )
     except Exception as error:
         log.error("request failed", extra=fields(path=request.path, error=type(error).__name__), exc_info=error)
-        return _render(
-            Problem(500, "InternalError", "The issuer failed on this request.", "See its log: deploy/wi-issuer.")
-        )
+        return _render(Problem.of(500, rows.FAILED))
 
 
 def _render(problem: Problem) -> web.Response:
@@ -157,7 +156,7 @@ async def _json(request: web.Request) -> Any:
     try:
         return json.loads(await request.read())
     except (ValueError, RecursionError):
-        raise RefusedError(Problem(400, "MalformedRequest", "The body is not JSON.", "Send a JSON object.")) from None
+        raise RefusedError(Problem.of(400, rows.MALFORMED_REQUEST, detail="the body is not JSON")) from None
 
 
 async def start(app: web.Application, *, port: int, tls: ssl.SSLContext | None = None, host: str = "") -> web.AppRunner:

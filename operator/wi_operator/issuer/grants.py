@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wi_operator.api import reasons
 from wi_operator.core.clock import Clock
 from wi_operator.federation.azure import AzureEndpoints
 from wi_operator.federation.claims import GRANT_SECONDS
+from wi_operator.federation.diagnosis import issuer, links
 from wi_operator.federation.hosts import ForbiddenHostError, require_allowed
 from wi_operator.federation.keys import SigningKey
 from wi_operator.index.objects import Organization
@@ -37,11 +37,10 @@ def read_request(body: Any) -> list[str]:
     is_list = isinstance(wanted, list) and 0 < len(wanted) <= CREDENTIALS_LIMIT
     if not is_list or not all(isinstance(name, str) and len(name) <= NAME_LIMIT for name in wanted or ()):
         raise RefusedError(
-            Problem(
+            Problem.of(
                 400,
-                "MalformedRequest",
-                f'The body must be {{"credentials": [names]}} with 1 to {CREDENTIALS_LIMIT} names and nothing else.',
-                "The sidecar and the issuer must be of the same release; recreate the pod.",
+                issuer.MALFORMED_REQUEST,
+                detail=f'the body must be {{"credentials": [names]}} with 1 to {CREDENTIALS_LIMIT} names and nothing else',
             )
         )
     return list(dict.fromkeys(wanted or ()))
@@ -70,14 +69,7 @@ class Grants:
         """Resolve each name in the caller's own namespace; raises ``RefusedError`` 403 for an unknown namespace."""
         organization = self.index.organizations.get(caller.namespace)
         if organization is None:
-            raise RefusedError(
-                Problem(
-                    403,
-                    "NamespaceUnknown",
-                    f"Namespace '{caller.namespace}' is not known to the issuer.",
-                    "Try again in a second.",
-                )
-            )
+            raise RefusedError(Problem.of(403, issuer.NAMESPACE_UNKNOWN, namespace=caller.namespace))
         links: list[tuple[str, Link, AzureEndpoints]] = []
         refusals: list[tuple[str, Refusal]] = []
         for name in names:
@@ -101,12 +93,8 @@ class Grants:
             require_allowed(endpoints.authority_host, endpoints.hosts)
             require_allowed(link.credential.vault_url, endpoints.hosts)
         except ForbiddenHostError as error:
-            return Refusal(
-                403,
-                reasons.FORBIDDEN_HOST,
-                f"SecretProviderCredential '{link.credential.key}': {error}.",
-                "Correct the URL, or let an administrator add the host to the chart's value allowedHosts.",
-            )
+            detail = f"SecretProviderCredential '{link.credential.key}': {str(error).rstrip('.')}"
+            return Refusal(403, links.FORBIDDEN_HOST.diagnose(detail=detail))
         return link, endpoints
 
     def _etag(
@@ -197,6 +185,6 @@ def _render_refusal(name: str, refusal: Refusal) -> dict[str, Any]:
         "credential": name,
         "status": refusal.status,
         "reason": refusal.reason,
-        "detail": refusal.detail,
-        "remedy": refusal.remedy,
+        "detail": refusal.diagnosis.cause,
+        "remedy": refusal.diagnosis.remedy,
     }

@@ -12,6 +12,7 @@ from wi_operator.cluster.errors import ApiError, NotFoundError
 from wi_operator.core.clock import Clock
 from wi_operator.federation.azure import AzureEndpoints
 from wi_operator.federation.claims import HANDSHAKE_SECONDS
+from wi_operator.federation.diagnosis import issuer, links
 from wi_operator.index.objects import AZURE, Config
 from wi_operator.index.store import Index
 from wi_operator.issuer.assertions import issue_assertion
@@ -37,11 +38,10 @@ def read_request(body: Any) -> HandshakeRequest:
     types = {"namespace": str, "name": str, "uid": str, "generation": int}
     if not isinstance(body, dict) or set(body) != set(types) or any(type(body[k]) is not t for k, t in types.items()):
         raise RefusedError(
-            Problem(
+            Problem.of(
                 400,
-                "MalformedRequest",
-                "The body must hold namespace, name, uid and generation of a WorkloadIdentityConfig and nothing else.",
-                "Controller and issuer must be of the same release.",
+                issuer.MALFORMED_REQUEST,
+                detail="the body must hold namespace, name, uid and generation of a WorkloadIdentityConfig and nothing else",
             )
         )
     return HandshakeRequest(**body)
@@ -60,14 +60,7 @@ class Handshakes:
     async def mint(self, caller: Caller, request: HandshakeRequest) -> dict[str, Any]:
         """Return the assertion's document; raises ``RefusedError`` 403, 404, 409 or 503."""
         if (caller.namespace, caller.account) != self.settings.controller_account:
-            raise RefusedError(
-                Problem(
-                    403,
-                    "NotTheController",
-                    "Only the controller may ask for handshakes.",
-                    "Pods ask for grants: /v1/grants.",
-                )
-            )
+            raise RefusedError(Problem.of(403, issuer.NOT_THE_CONTROLLER))
         if not self.settings.public_url:
             raise RefusedError(ISSUER_URL_MISSING)
         config = await self._read(request)
@@ -76,14 +69,8 @@ class Handshakes:
         if key is None:
             raise RefusedError(KEY_MISSING)
         if organization is None or config.provider != AZURE:
-            raise RefusedError(
-                Problem(
-                    409,
-                    reasons.NOT_SUPPORTED_YET,
-                    f"WorkloadIdentityConfig '{config.key}' is not one that can be checked.",
-                    "Use provider: Azure in an existing namespace.",
-                )
-            )
+            asking = f"WorkloadIdentityConfig '{config.key}'"
+            raise RefusedError(Problem.of(409, links.NOT_SUPPORTED_YET, object=asking, what=config.provider))
         claims, assertion = issue_assertion(
             key,
             issuer=self.settings.public_url,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from wi_operator.api import reasons
 from wi_operator.core.errors import WorkloadIdentityError
+from wi_operator.federation.diagnosis import issuer as rows
+from wi_operator.federation.diagnosis.base import Row
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -19,6 +20,12 @@ class Problem:
     reason: str
     detail: str
     remedy: str
+
+    @classmethod
+    def of(cls, status: int, row: Row, **facts: str) -> Problem:
+        """Return the refusal that ``row`` describes, filled with ``facts``."""
+        diagnosis = row.diagnose(**facts)
+        return cls(status, row.reason, diagnosis.cause, diagnosis.remedy)
 
     def render(self) -> dict[str, object]:
         """Return the problem document."""
@@ -40,28 +47,8 @@ class RefusedError(WorkloadIdentityError):
         self.problem = problem
 
 
-ISSUER_URL_MISSING = Problem(
-    503,
-    reasons.ISSUER_URL_MISSING,
-    "This installation has no issuer URL.",
-    "Set the chart's value issuer.url to the https URL under which the cloud reaches the issuer.",
-)
-KEY_MISSING = Problem(
-    503,
-    "KeyMissing",
-    "There is no signing key that is published and may sign now.",
-    "Look at the controller's log: kubectl -n wi-system logs deploy/wi-controller.",
-)
-KUBERNETES_UNAVAILABLE = Problem(
-    503,
-    "KubernetesUnavailable",
-    "The Kubernetes API did not answer the token review.",
-    "Try again; running pods go on with the grant that they hold.",
-)
-NOT_SYNCED = Problem(503, "NotSynced", "The issuer has not read its objects yet.", "Try again in a second.")
-TOKEN_REJECTED = Problem(
-    401,
-    "TokenRejected",
-    "The bearer token is not a valid service account token of a running pod for this audience.",
-    "Use the projected token of the pod (audience wi-issuer); it ends with its pod.",
-)
+ISSUER_URL_MISSING = Problem.of(503, rows.URL_MISSING)
+KEY_MISSING = Problem.of(503, rows.KEY_MISSING)
+KUBERNETES_UNAVAILABLE = Problem.of(503, rows.KUBERNETES_UNAVAILABLE)
+NOT_SYNCED = Problem.of(503, rows.NOT_SYNCED)
+TOKEN_REJECTED = Problem.of(401, rows.TOKEN_REJECTED)

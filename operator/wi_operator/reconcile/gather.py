@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wi_operator.federation.azure import AzureEndpoints
+from wi_operator.federation.diagnosis import issuer, links
 from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
-from wi_operator.federation.diagnosis.grants import refusal
 from wi_operator.index.objects import AZURE, Config, Credential
 from wi_operator.index.resolve import Refusal, find_config, unsupported
-from wi_operator.reconcile import notes, rows
+from wi_operator.reconcile import notes
 from wi_operator.reconcile.decide import ConfigOutcome, CredentialOutcome, Finding, is_checked, mirror
 from wi_operator.reconcile.handshake import Granted, Handshaker, LaggingError
 from wi_operator.reconcile.probes import NOT_TRIED, Probes, Reads
@@ -68,7 +68,7 @@ class Gatherer:
             "audience": granted.audience,
             "organization": granted.organization,
         }
-        failure, issuer = await asyncio.gather(
+        failure, published = await asyncio.gather(
             self._exchange(config, granted),
             self.publication.check(granted.issuer, granted.documents, asked=asked),
         )
@@ -76,7 +76,7 @@ class Gatherer:
             f"Tenant {config.azure.get('tenantId', '')} gave app {config.azure.get('clientId', '')} a token for subject "
             f"'{granted.subject}'."
         )
-        return ConfigFacts(ConfigOutcome(failure, issuer=issuer, proof=proof, notes=remarks), federation)
+        return ConfigFacts(ConfigOutcome(failure, issuer=published, proof=proof, notes=remarks), federation)
 
     async def _exchange(self, config: Config, granted: Granted) -> Diagnosis | None:
         try:
@@ -94,7 +94,7 @@ class Gatherer:
         remarks = notes.of_credential(self.store.index, credential)
         found = unsupported(credential) or find_config(self.store.index, credential)
         if isinstance(found, Refusal):
-            return CredentialFacts(CredentialOutcome(refusal=_diagnose(found), notes=remarks), None)
+            return CredentialFacts(CredentialOutcome(refusal=found.diagnosis, notes=remarks), None)
         mirrored = mirror(self.store.config_item(found.key) or {"metadata": {"name": found.key.name}})
         if patient and not is_checked(mirrored):
             raise LaggingError
@@ -158,9 +158,11 @@ class Gatherer:
     def _obstacle(self, config: Config) -> Diagnosis | None:
         """Return what keeps us from even trying; raises ``LaggingError``."""
         if config.provider != AZURE:
-            return rows.CONFIG_NOT_SUPPORTED.diagnose(provider=config.provider)
+            return links.NOT_SUPPORTED_YET.diagnose(
+                object=f"WorkloadIdentityConfig '{config.key}'", what=config.provider
+            )
         if not self.public_url:
-            return rows.ISSUER_URL_MISSING.diagnose()
+            return issuer.URL_MISSING.diagnose()
         if config.key.namespace not in self.store.index.organizations:
             raise LaggingError
         return None
@@ -193,7 +195,3 @@ def credential_extra(facts: CredentialFacts) -> dict[str, Any]:
     if facts.secret_names:
         extra["secretNames"] = list(facts.secret_names)
     return extra
-
-
-def _diagnose(found: Refusal) -> Diagnosis:
-    return refusal(found.status, reason=found.reason, detail=found.detail, remedy=found.remedy)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wi_operator.api import names, reasons
 from wi_operator.api.conditions import find_condition
-from wi_operator.index.objects import Config, Credential
+from wi_operator.index.objects import Config, Credential, ObjectKey
+from wi_operator.index.resolve import ambiguous_default
 from wi_operator.index.store import Index
 
 
@@ -23,12 +24,7 @@ def of_credential(index: Index, credential: Credential) -> tuple[str, ...]:
     others = [other for other in index.credentials_in(credential.key.namespace) if other.is_default]
     if len(others) < 2:
         return ()
-    listed = ", ".join(sorted(other.key.name for other in others))
-    return (
-        f"{reasons.AMBIGUOUS_DEFAULT}: namespace '{credential.key.namespace}' has {len(others)} default "
-        f"SecretProviderCredentials ({listed}), so a reference without a credential's name resolves to none: keep "
-        "spec.default: true on one.",
-    )
+    return (_ambiguous(credential.key.namespace, names.CREDENTIAL_KIND, [other.key for other in others]),)
 
 
 def _implicit_organization(index: Index, config: Config) -> str:
@@ -49,12 +45,12 @@ def _second_default(index: Index, config: Config) -> str:
     ]
     if not config.is_default or len(others) < 2:
         return ""
-    listed = ", ".join(sorted(other.key.name for other in others))
-    return (
-        f"{reasons.AMBIGUOUS_DEFAULT}: namespace '{config.key.namespace}' has {len(others)} default {config.provider} "
-        f"WorkloadIdentityConfigs ({listed}), so a credential without spec.workloadIdentityRef resolves to none: keep "
-        "spec.default: true on one."
-    )
+    kind = f"{config.provider} {names.CONFIG_KIND}"
+    return _ambiguous(config.key.namespace, kind, [other.key for other in others])
+
+
+def _ambiguous(namespace: str, kind: str, keys: Sequence[ObjectKey]) -> str:
+    return f"{reasons.AMBIGUOUS_DEFAULT}: {ambiguous_default(namespace, kind, keys).message}"
 
 
 def resolution(credential: Credential, config: Config, item: Mapping[str, Any]) -> tuple[tuple[str, str], str]:

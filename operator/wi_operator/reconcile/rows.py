@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from wi_operator.api import reasons
 from wi_operator.federation.diagnosis.base import Provenance, Retry, Row, Surface
 
 SURFACES = frozenset({Surface.CONFIG, Surface.CREDENTIAL})
@@ -12,16 +11,6 @@ def _row(reason: str, cause: str, remedy: str, retry: Retry = Retry.CONFIG) -> R
     return Row(reason, reason, cause, remedy, retry, Provenance.DOCUMENTED, SURFACES)
 
 
-CONFIG_NOT_SUPPORTED = _row(
-    reasons.NOT_SUPPORTED_YET,
-    "Provider {provider} is accepted, but this version does not use it yet.",
-    "Use provider: Azure until then.",
-)
-ISSUER_URL_MISSING = _row(
-    reasons.ISSUER_URL_MISSING,
-    "The operator has no public issuer URL, so no cloud can check its assertions.",
-    "Set `issuer.url` of the chart to the URL under which wi-issuer is reached from the internet.",
-)
 CONFIG_UNTRUSTED_CA = _row(
     "CaBundleUnreadable",
     "{field} holds no certificates in PEM.",
@@ -33,4 +22,4 @@ TOKEN_UNREADABLE = _row(
     "Start wi-controller anew; if it stays, its projected volume was changed: install the chart again.",
     Retry.TRANSIENT,
 )
-ROWS = (CONFIG_NOT_SUPPORTED, ISSUER_URL_MISSING, CONFIG_UNTRUSTED_CA, TOKEN_UNREADABLE)
+ROWS = (CONFIG_UNTRUSTED_CA, TOKEN_UNREADABLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wi_operator.federation.diagnosis import entra, grants, keyvault, kickoff, transport
+from wi_operator.federation.diagnosis import entra, grants, issuer, keyvault, kickoff, links, publication, transport
 from wi_operator.federation.diagnosis.base import Row
 
 ROWS: tuple[Row, ...] = (
@@ -12,6 +12,9 @@ ROWS: tuple[Row, ...] = (
     *keyvault.FALLBACKS,
     *transport.ROWS.values(),
     transport.VAULT_HOST_UNKNOWN,
+    *publication.ROWS,
+    *issuer.ROWS,
+    *links.ROWS,
     *grants.ROWS,
     *kickoff.ROWS,
 )
