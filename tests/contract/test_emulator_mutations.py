@@ -15,11 +15,13 @@ from wi_testkit.entra import app as entra_app
 from wi_testkit.entra import cases as entra_cases
 from wi_testkit.entra import checks as entra_checks
 from wi_testkit.entra.server import running_entra
+from wi_testkit.entra.service import EntraService
 from wi_testkit.entra.tokens import new_signing_key
 from wi_testkit.keyvault import app as vault_app
 from wi_testkit.keyvault import cases as vault_cases
 from wi_testkit.keyvault import checks as vault_checks
 from wi_testkit.keyvault.keys import EntraKeys
+from wi_testkit.keyvault.service import VaultService
 
 ADMIN = {"Authorization": "Bearer mutation-run"}
 
@@ -39,7 +41,7 @@ async def test_each_check_of_entra_decides_exactly_its_cases(static_issuer, test
     seed = [("PUT", path, body) for path, body in entra_cases.seed_calls(static_issuer)]
 
     async def ask_all(without):
-        service = entra_app.EntraService(context, key=key, without=without)
+        service = EntraService(context, key=key, without=without)
         return await gists(entra_app.build_app(service, "mutation-run"), seed, entra_cases, static_issuer)
 
     changes = await mutations.run(entra_checks.NAMES, ask_all)
@@ -52,7 +54,7 @@ async def test_each_check_of_keyvault_decides_exactly_its_cases(static_issuer, t
     context = test_ca.client_context()
 
     async def ask_all(without):
-        service = vault_app.VaultService(EntraKeys(static_issuer.url, context), without=without)
+        service = VaultService(EntraKeys(static_issuer.url, context), without=without)
         app = vault_app.build_app(service, "mutation-run")
         return await gists(app, vault_cases.seed_calls(), vault_cases, static_issuer)
 
@@ -84,7 +86,7 @@ def test_a_process_refuses_a_check_that_does_not_exist(module, own):
 
 def test_an_unknown_check_is_refused(test_ca):
     with pytest.raises(UnknownCheckError, match="no check is called 'typo'"):
-        entra_app.EntraService(test_ca.client_context(), without=["typo"])
+        EntraService(test_ca.client_context(), without=["typo"])
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,14 @@ class AdminClient:
         """Return all faults; ``fired`` tells how often each has happened."""
         return list(self.call("GET", "faults"))
 
+    def set(self, **settings: Any) -> dict[str, Any]:
+        """Change settings by their JSON names and return all of them."""
+        return dict(self.call("PATCH", "settings", settings))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings."""
+        return dict(self.call("GET", "settings"))
+
     def codes(self) -> list[dict[str, Any]]:
         """Return every error that a fault can answer by its code."""
         return list(self.call("GET", "codes"))

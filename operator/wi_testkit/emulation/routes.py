@@ -1,21 +1,34 @@
-"""The part of ``/_admin`` that both emulators have: journal, faults, codes and usage."""
+"""The part of ``/_admin`` that both emulators have: journal, faults, codes, settings and usage."""
 
 from __future__ import annotations
 
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from wi_testkit.emulation.admin import json_object
 from wi_testkit.emulation.faults import Faults
 from wi_testkit.emulation.journal import Journal
+from wi_testkit.emulation.settings import Settings
 
 FAULTS = "/_admin/faults"
 FAULT = FAULTS + "/{fault}"
 REQUESTS = "/_admin/requests"
+SETTINGS = "/_admin/settings"
+
+
+class Adjustable(Protocol):
+    """A service whose settings can be changed while it runs."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings."""
+
+    def adjust(self, changes: dict[str, Any]) -> None:
+        """Change some of them; raises RuleError for what cannot be."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,7 @@ class CommonAdmin:
     journal: Journal
     faults: Faults
     codes: Callable[[], list[dict[str, Any]]]
+    service: Adjustable
 
     def add_routes(self, app: web.Application) -> None:
         """Register the handlers."""
@@ -35,6 +49,8 @@ class CommonAdmin:
         router.add_get(FAULTS, self.list_faults)
         router.add_delete(FAULTS, self.clear_faults)
         router.add_delete(FAULT, self.remove_fault)
+        router.add_get(SETTINGS, self.show_settings)
+        router.add_patch(SETTINGS, self.change_settings)
         router.add_get("/_admin/codes", self.list_codes)
         router.add_get("/_admin/usage", self.usage)
 
@@ -64,6 +80,15 @@ class CommonAdmin:
         """Remove one fault."""
         self.faults.remove(request.match_info["fault"])
         return web.json_response({})
+
+    async def show_settings(self, _: web.Request) -> web.Response:
+        """Return the settings."""
+        return web.json_response(self.service.settings.as_json())
+
+    async def change_settings(self, request: web.Request) -> web.Response:
+        """Change some settings."""
+        self.service.adjust(await json_object(request))
+        return web.json_response(self.service.settings.as_json())
 
     async def list_codes(self, _: web.Request) -> web.Response:
         """Return every error that a fault's ``code`` can name."""

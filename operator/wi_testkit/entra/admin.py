@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from aiohttp import web
 
 from wi_testkit.emulation.admin import RuleError, json_object
+from wi_testkit.entra.service import EntraService
 from wi_testkit.entra.state import Directory, credential_from
 
 TENANT = "/_admin/tenants/{tenant}"
@@ -18,7 +19,12 @@ CREDENTIAL = APP + "/federatedCredentials/{name}"
 class Admin:
     """Handlers of ``/_admin``."""
 
-    directory: Directory
+    service: EntraService
+
+    @property
+    def directory(self) -> Directory:
+        """Return the tenants."""
+        return self.service.directory
 
     def add_routes(self, app: web.Application) -> None:
         """Register the handlers."""
@@ -30,6 +36,8 @@ class Admin:
         router.add_put(CREDENTIAL, self.put_credential)
         router.add_delete(CREDENTIAL, self.delete_credential)
         router.add_get("/_admin/state", self.state)
+        router.add_delete("/_admin/jwksCache", self.forget_issuers)
+        router.add_post("/_admin/signingKey", self.rotate_key)
 
     async def put_tenant(self, request: web.Request) -> web.Response:
         """Create or update a tenant."""
@@ -58,17 +66,27 @@ class Admin:
     async def put_credential(self, request: web.Request) -> web.Response:
         """Create or update a federated identity credential."""
         credential = credential_from(request.match_info["name"], await json_object(request))
-        self.directory.require_application(*application_path(request)).trust(credential)
+        self.service.add_credential(self.directory.require_application(*application_path(request)), credential)
         return web.json_response(asdict(credential))
 
     async def delete_credential(self, request: web.Request) -> web.Response:
         """Delete a federated identity credential."""
-        self.directory.require_application(*application_path(request)).distrust(request.match_info["name"])
+        application = self.directory.require_application(*application_path(request))
+        self.service.remove_credential(application, request.match_info["name"])
         return web.json_response({})
 
     async def state(self, _: web.Request) -> web.Response:
         """Return all tenants."""
         return web.json_response(self.directory.as_json())
+
+    async def forget_issuers(self, _: web.Request) -> web.Response:
+        """Forget the cached keys of all issuers."""
+        self.service.issuers.forget()
+        return web.json_response({})
+
+    async def rotate_key(self, _: web.Request) -> web.Response:
+        """Sign access tokens with a new key from now on; the old ones stay published."""
+        return web.json_response({"kid": self.service.rotate_key()})
 
 
 def application_path(request: web.Request) -> tuple[str, str]:

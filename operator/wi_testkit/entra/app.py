@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import ssl
-import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from wi_testkit.emulation.admin import rule_errors
-from wi_testkit.emulation.checks import require_known
 from wi_testkit.emulation.faults import Faults, Target
-from wi_testkit.emulation.jose import Jwt, parse
+from wi_testkit.emulation.jose import Jwt
 from wi_testkit.emulation.journal import Entry, Journal
 from wi_testkit.emulation.listener import MAX_BODY, PROBE, guard_admin, healthz
 from wi_testkit.emulation.routes import CommonAdmin
 from wi_testkit.emulation.sabotage import sabotage
 from wi_testkit.entra import errors
 from wi_testkit.entra.admin import Admin
-from wi_testkit.entra.checks import AFTER_FETCH, BEFORE_FETCH, NAMES, Exchange
-from wi_testkit.entra.codes import BY_NUMBER, CODES
+from wi_testkit.entra.codes import BY_NUMBER, all_codes
 from wi_testkit.entra.errors import EntraError
-from wi_testkit.entra.issuers import fetch_keys
-from wi_testkit.entra.state import Directory, is_tenant_name
-from wi_testkit.entra.tokens import LIFETIME, SigningKey, access_claims, new_signing_key
+from wi_testkit.entra.service import EntraService
+from wi_testkit.entra.state import is_tenant_name
 
 PUBLIC_HOST = "login.microsoftonline.com"
 ALIASES = [PUBLIC_HOST, "login.windows.net", "login.microsoft.com", "sts.windows.net"]
@@ -43,58 +37,6 @@ STANDARD_HEADERS = {
     "x-ms-clitelem": "1,0,0,,",
 }
 COOKIES = {"x-ms-gateway-slice": "estsfd", "stsservicecookie": "estsfd"}
-
-
-@dataclass
-class EntraService:
-    """Everything that the emulator knows, and the judging of one exchange."""
-
-    trust: ssl.SSLContext
-    directory: Directory = field(default_factory=Directory)
-    journal: Journal = field(default_factory=Journal)
-    faults: Faults = field(default_factory=lambda: Faults(known_code))
-    key: SigningKey = field(default_factory=new_signing_key)
-    without: Sequence[str] = ()
-    leeway: float = 0.0
-    clock: Callable[[], float] = time.time
-
-    def __post_init__(self) -> None:
-        require_known(self.without, NAMES)
-        self._before = BEFORE_FETCH.without(self.without)
-        self._after = AFTER_FETCH.without(self.without)
-
-    def exchange(self, tenant_name: str, form: dict[str, str]) -> Exchange:
-        """Gather what is known before anything is fetched."""
-        tenant = self.directory.tenant(tenant_name)
-        return Exchange(
-            tenant_name=tenant_name,
-            form=form,
-            now=self.clock(),
-            leeway=self.leeway,
-            tenant=tenant,
-            application=tenant.application(form.get("client_id", "")) if tenant else None,
-            assertion=parse(form.get("client_assertion", "")),
-        )
-
-    async def judge(self, exchange: Exchange) -> EntraError | None:
-        """Ask all checks, fetching the issuer's keys only for an assertion that a credential trusts."""
-        refusal = self._before.first_refusal(exchange)
-        if refusal is not None:
-            return refusal
-        keys = await fetch_keys(exchange.assertion.text("iss"), self.trust)
-        return self._after.first_refusal(dataclasses.replace(exchange, issuer_keys=keys))
-
-    def success(self, exchange: Exchange) -> dict[str, Any]:
-        """Return the token response."""
-        if exchange.tenant is None or exchange.application is None:
-            raise web.HTTPInternalServerError(text="no check refused, yet there is nobody to issue a token to\n")
-        claims = access_claims(exchange.tenant, exchange.application, exchange.resource, exchange.now)
-        return {
-            "token_type": "Bearer",
-            "expires_in": LIFETIME,
-            "ext_expires_in": LIFETIME,
-            "access_token": self.key.sign(claims),
-        }
 
 
 @dataclass(frozen=True)
@@ -115,7 +57,7 @@ class Routes:
 
     def now(self) -> float:
         """Return the emulator's time."""
-        return self.service.clock()
+        return self.service.now()
 
     async def target(self, request: web.Request) -> Target:
         """Tell which tenant and app a request is about."""
@@ -129,13 +71,15 @@ class Routes:
     async def refuse(self, request: web.Request, code: str, variant: int) -> web.Response:
         """Answer a token request with a code, whatever was asked."""
         exchange = self.service.exchange(request.match_info.get("tenant", ""), await form_of(request))
-        rows = BY_NUMBER[int(code)]
-        return self.refused(request, exchange.refusal(int(code), variant=min(variant, len(rows) - 1)), exchange.now)
+        number = int(code)
+        scripted = errors.refusal(number, exchange.facts(), variant=min(variant, len(BY_NUMBER[number]) - 1))
+        return self.refused(request, scripted, exchange.now)
 
     def refused(self, request: web.Request, refusal: EntraError, now: float) -> web.Response:
         """Answer a refusal."""
         trace_id = str(uuid.uuid4())
         correlation_id = errors.correlation(request.headers.get("client-request-id"))
+        refusal = dataclasses.replace(refusal, legacy=self.service.settings.legacy_text)
         return respond(refusal.status, refusal.body(now, trace_id, correlation_id), trace_id)
 
     async def token(self, request: web.Request) -> web.Response:
@@ -166,7 +110,7 @@ class Routes:
 
     async def keys(self, request: web.Request) -> web.Response:
         """Answer the keys of access tokens; they are the same for every tenant."""
-        return respond(200, {"keys": [self.service.key.jwk()]}, str(uuid.uuid4()))
+        return respond(200, self.service.jwks(), str(uuid.uuid4()))
 
     async def instance_discovery(self, request: web.Request) -> web.Response:
         """Answer which authority hosts belong together; some SDKs ask before anything else."""
@@ -187,30 +131,14 @@ def build_app(service: EntraService, admin_token: str) -> web.Application:
     routes = Routes(service)
     middlewares = [guard_admin(admin_token), rule_errors, sabotage(routes)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
-    CommonAdmin(service.journal, service.faults, all_codes).add_routes(app)
-    Admin(service.directory).add_routes(app)
+    CommonAdmin(service.journal, service.faults, all_codes, service).add_routes(app)
+    Admin(service).add_routes(app)
     app.router.add_get(PROBE, healthz)
     app.router.add_get("/common/discovery/instance", routes.instance_discovery)
     app.router.add_post("/{tenant}/oauth2/v2.0/token", routes.token)
     app.router.add_get("/{tenant}/v2.0/.well-known/openid-configuration", routes.openid_configuration)
     app.router.add_get("/{tenant}/discovery/v2.0/keys", routes.keys)
     return app
-
-
-def known_code(code: str) -> bool:
-    """Tell whether there is a row for an AADSTS number."""
-    return code.isdigit() and int(code) in BY_NUMBER
-
-
-def all_codes() -> list[dict[str, Any]]:
-    """Return the table of codes."""
-    return [
-        {
-            "code": row.number, "status": row.status, "error": row.error, "text": row.text, "source": row.source,
-            "legacy": row.legacy, "variant": BY_NUMBER[row.number].index(row),
-        }
-        for row in CODES
-    ]  # fmt: skip
 
 
 def operation_of(path: str) -> str:

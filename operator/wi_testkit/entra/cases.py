@@ -25,6 +25,7 @@ CLIENT = "aaaaaaaa-0000-4000-8000-000000000001"
 BARE_CLIENT = "aaaaaaaa-0000-4000-8000-000000000002"
 DISABLED_CLIENT = "aaaaaaaa-0000-4000-8000-000000000003"
 GUEST_CLIENT = "aaaaaaaa-0000-4000-8000-000000000004"
+BLOCKED_CLIENT = "aaaaaaaa-0000-4000-8000-000000000005"
 UNKNOWN_CLIENT = "aaaaaaaa-0000-4000-8000-00000000000f"
 SUBJECT = "organization:0f9d3f0e-6f7b-4a51-9d55-6f2c0c1f7b11"
 AUDIENCE = "api://AzureADTokenExchange"
@@ -56,8 +57,9 @@ def seed_calls(issuer: StaticIssuer) -> list[tuple[str, dict[str, Any]]]:
         (f"{tenant}/apps/{BARE_CLIENT}", {"displayName": "bare"}),
         (f"{tenant}/apps/{DISABLED_CLIENT}", {"disabled": True}),
         (f"{tenant}/apps/{GUEST_CLIENT}", {"servicePrincipal": False}),
+        (f"{tenant}/apps/{BLOCKED_CLIENT}", {"conditionalAccessBlocked": True}),
     ]
-    clients = (CLIENT, DISABLED_CLIENT, GUEST_CLIENT)
+    clients = (CLIENT, DISABLED_CLIENT, GUEST_CLIENT, BLOCKED_CLIENT)
     calls.extend((f"{tenant}/apps/{client}/federatedCredentials/good", trust) for client in clients)
     others = (("closed", CLOSED_ISSUER), ("undocumented", f"{issuer.url}/nothing-here"))
     credentials = f"{tenant}/apps/{CLIENT}/federatedCredentials"
@@ -351,5 +353,10 @@ CASES = (
         f"The resource principal named https://nothing.example was not found in the tenant named {TENANT_NAME}. "
         f"{WRONG_TENANT} You might have sent your authentication request to the wrong tenant.",
         error="invalid_resource",
+    ),
+    Case(
+        "blocked_by_policy", "conditional_access_blocked", 53003, "invalid_grant", 400,
+        "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.",
+        form={"client_id": BLOCKED_CLIENT},
     ),
 )  # fmt: skip

@@ -38,6 +38,16 @@ RESOURCES = frozenset(
         "https://graph.microsoft.com",
     }
 )
+# Up to 2023 one code stood for all mismatches, another for unreachable issuers, and two texts were different.
+LEGACY = {
+    700211: (70021, 0),
+    700212: (70021, 0),
+    700213: (70021, 0),
+    7002138: (70021, 0),
+    501661: (90061, 0),
+    5002727: (5002727, 1),
+    5002738: (5002738, 1),
+}
 URI = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/]+.*", re.IGNORECASE)
 
 
@@ -52,7 +62,9 @@ class Exchange:
     tenant: Tenant | None = None
     application: Application | None = None
     assertion: Jwt = field(default_factory=Jwt)
+    credentials: tuple[FederatedCredential, ...] = ()
     issuer_keys: IssuerKeys = field(default_factory=IssuerKeys)
+    legacy: bool = False
 
     def value(self, name: str) -> str:
         """Return a parameter, empty if it is missing."""
@@ -62,11 +74,6 @@ class Exchange:
     def audience(self) -> str:
         """Return the audiences as one text."""
         return ",".join(self.assertion.audiences)
-
-    @property
-    def credentials(self) -> tuple[FederatedCredential, ...]:
-        """Return the application's credentials."""
-        return tuple(self.application.credentials.values()) if self.application else ()
 
     @property
     def of_issuer(self) -> tuple[FederatedCredential, ...]:
@@ -137,7 +144,9 @@ class Exchange:
         }
 
     def refusal(self, code: int, *, variant: int = 0, **facts: str) -> EntraError:
-        """Refuse the exchange with this code."""
+        """Refuse the exchange with this code, or with the one that stood for it up to 2023."""
+        if self.legacy:
+            code, variant = LEGACY.get(code, (code, variant))
         return refusal(code, self.facts() | facts, variant=variant)
 
 
@@ -286,6 +295,12 @@ def resource_unknown(exchange: Exchange) -> EntraError | None:
     return None if exchange.resource in RESOURCES else exchange.refusal(500011)
 
 
+def conditional_access_blocked(exchange: Exchange) -> EntraError | None:
+    """53003."""
+    blocked = exchange.application is not None and exchange.application.conditional_access_blocked
+    return exchange.refusal(53003) if blocked else None
+
+
 # Two lists, because between them the issuer's documents are fetched: what the first refuses causes no request.
 BEFORE_FETCH: Checklist[Exchange, EntraError] = Checklist(
     (
@@ -319,6 +334,7 @@ AFTER_FETCH: Checklist[Exchange, EntraError] = Checklist(
         scope_names_several_resources,
         scope_malformed,
         resource_unknown,
+        conditional_access_blocked,
     )
 )
 NAMES = BEFORE_FETCH.names + AFTER_FETCH.names

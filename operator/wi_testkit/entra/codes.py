@@ -9,7 +9,7 @@ first is today's, one marked ``legacy`` is what was answered up to 2023.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Source = Literal["captured", "documented", "assumed"]
 
@@ -327,3 +327,19 @@ POLICY = (
 
 CODES = (*FEDERATION, *ASSERTION, *DIRECTORY, *REQUEST, *POLICY)
 BY_NUMBER = {number: [row for row in CODES if row.number == number] for number in {row.number for row in CODES}}
+
+
+def known_code(code: str) -> bool:
+    """Tell whether there is a row for an AADSTS number."""
+    return code.isdigit() and int(code) in BY_NUMBER
+
+
+def all_codes() -> list[dict[str, Any]]:
+    """Return the table of codes."""
+    return [
+        {
+            "code": row.number, "status": row.status, "error": row.error, "text": row.text, "source": row.source,
+            "legacy": row.legacy, "variant": BY_NUMBER[row.number].index(row),
+        }
+        for row in CODES
+    ]  # fmt: skip

@@ -18,6 +18,7 @@ class EntraError:
     row: Code
     text: str
     oauth_error: str = ""
+    legacy: bool = False
 
     @property
     def code(self) -> int:
@@ -37,7 +38,7 @@ class EntraError:
     def body(self, now: float, trace_id: str, correlation_id: str) -> dict[str, Any]:
         """Return the JSON body. The trailer has single spaces in all captures since December 2023, line ends before."""
         moment = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        gap = "\r\n" if self.row.legacy else " "
+        gap = "\r\n" if self.legacy or self.row.legacy else " "
         trailer = gap.join(("", f"Trace ID: {trace_id}", f"Correlation ID: {correlation_id}", f"Timestamp: {moment}"))
         body = {
             "error": self.error,

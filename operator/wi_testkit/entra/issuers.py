@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +33,47 @@ class IssuerKeys:
         return next((key for key in self.keys if key.get("kid") == kid), None)
 
 
+class Issuers:
+    """The keys of issuers, kept for as long as one wants. Failures are not kept."""
+
+    def __init__(self, context: ssl.SSLContext, moment: Callable[[], float]) -> None:
+        self._context = context
+        self._moment = moment
+        self._kept: dict[str, tuple[float, IssuerKeys]] = {}
+        self._pending: dict[str, asyncio.Task[IssuerKeys]] = {}
+
+    async def keys(self, issuer: str, lifetime: float) -> IssuerKeys:
+        """Return the keys: fetched each time for a lifetime of 0, else those fetched at most so many seconds ago.
+
+        A key that is not among the kept ones does not cause a new fetch: that is how a rotation goes wrong.
+        """
+        if lifetime <= 0:
+            return await fetch_keys(issuer, self._context)
+        fetched, kept = self._kept.get(issuer, (0.0, None))
+        if kept and self._moment() < fetched + lifetime:
+            return kept
+        # All that wait for one issuer share one fetch, and nobody waits for another's issuer.
+        pending = self._pending.get(issuer)
+        if pending is None:
+            pending = self._pending[issuer] = asyncio.create_task(self._fetch(issuer))
+        return await asyncio.shield(pending)
+
+    def forget(self) -> None:
+        """Forget all keys."""
+        self._kept.clear()
+
+    async def _fetch(self, issuer: str) -> IssuerKeys:
+        try:
+            found = await fetch_keys(issuer, self._context)
+            if not found.failure:
+                self._kept[issuer] = (self._moment(), found)
+            return found
+        finally:
+            del self._pending[issuer]
+
+
 async def fetch_keys(issuer: str, context: ssl.SSLContext) -> IssuerKeys:
-    """Fetch the keys. Nothing is cached: a test sees a rotation at once, the cloud takes up to half an hour."""
+    """Fetch the keys anew."""
     connector = aiohttp.TCPConnector(ssl=context, force_close=True)
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:

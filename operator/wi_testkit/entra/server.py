@@ -38,6 +38,14 @@ class Entra(AdminClient):
         """Delete a federated identity credential."""
         self.call("DELETE", f"tenants/{tenant}/apps/{client_id}/federatedCredentials/{name}")
 
+    def forget_issuer_keys(self) -> None:
+        """Empty the cache of issuers' keys (setting ``jwksCacheSeconds``)."""
+        self.call("DELETE", "jwksCache")
+
+    def rotate_signing_key(self) -> str:
+        """Sign access tokens with a new key from now on, and return its id."""
+        return str(self.call("POST", "signingKey")["kid"])
+
     def fault(self, act: Mapping[str, Any], *, tenant: str = "", client: str = "", **options: Any) -> str:
         """Let a fault happen to a tenant's requests, or to an app's, and return its id.
 

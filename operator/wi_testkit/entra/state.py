@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wi_testkit.emulation.admin import RuleError
+from wi_testkit.emulation.propagation import History
 
 # "Microsoft Learn, Important considerations and restrictions for federated identity credentials".
 MAX_CREDENTIALS = 20
@@ -31,14 +32,20 @@ class FederatedCredential:
 
 @dataclass
 class Application:
-    """An app registration with its service principal in the tenant."""
+    """An app registration with its service principal in the tenant.
+
+    ``history`` is what nodes of the service see of ``credentials``; ``propagation_seconds`` replaces the setting.
+    """
 
     client_id: str
     object_id: str
     display_name: str
     disabled: bool = False
     service_principal: bool = True
+    conditional_access_blocked: bool = False
+    propagation_seconds: float | None = None
     credentials: dict[str, FederatedCredential] = field(default_factory=dict)
+    history: History[tuple[FederatedCredential, ...]] = field(default_factory=lambda: History(()), repr=False)
 
     def trust(self, credential: FederatedCredential) -> None:
         """Add or replace a credential, keeping the rules that the service enforces when one is written."""
@@ -53,6 +60,11 @@ class Application:
         """Remove a credential."""
         if self.credentials.pop(name, None) is None:
             raise RuleError(f"no federated identity credential is called {name!r}", 404)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything but the past."""
+        shown = {name: value for name, value in vars(self).items() if name != "history"}
+        return {**shown, "credentials": {name: asdict(kept) for name, kept in self.credentials.items()}}
 
 
 @dataclass
@@ -78,10 +90,17 @@ class Tenant:
             display_name=str(body.get("displayName", known.display_name if known else "application")),
             disabled=bool(body.get("disabled", False)),
             service_principal=bool(body.get("servicePrincipal", True)),
-            credentials=known.credentials if known else {},
+            conditional_access_blocked=bool(body.get("conditionalAccessBlocked", False)),
+            propagation_seconds=body.get("propagationSeconds"),
         )
+        if known:
+            application.credentials, application.history = known.credentials, known.history
         self.applications[guid] = application
         return application
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the tenant with its applications."""
+        return {**vars(self), "applications": {key: app.as_json() for key, app in self.applications.items()}}
 
 
 @dataclass
@@ -125,7 +144,7 @@ class Directory:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything; nothing in here is secret."""
-        return asdict(self)
+        return {"tenants": {key: tenant.as_json() for key, tenant in self.tenants.items()}}
 
 
 def credential_from(name: str, body: dict[str, Any]) -> FederatedCredential:

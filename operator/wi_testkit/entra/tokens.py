@@ -7,6 +7,7 @@ import datetime
 import secrets
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jwt
@@ -21,18 +22,19 @@ from wi_testkit.entra.state import Application, Tenant
 LIFETIME = 3599
 
 
-@dataclass(frozen=True)
+@dataclass
 class SigningKey:
     """An RSA key in a self-signed certificate; ``kid`` and ``x5t`` are both its SHA-1 thumbprint, as in Entra's set."""
 
     private: rsa.RSAPrivateKey
     certificate: x509.Certificate
 
-    @property
+    @cached_property
     def kid(self) -> str:
         """Return the key id."""
         return encode(self.certificate.fingerprint(hashes.SHA1()))  # noqa: S303  x5t is SHA-1 by RFC 7515
 
+    @cached_property
     def jwk(self) -> dict[str, Any]:
         """Return the public key as Entra's key set shows it."""
         der = self.certificate.public_bytes(serialization.Encoding.DER)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from wi_testkit.emulation.checks import UnknownCheckError
 from wi_testkit.emulation.listener import admin_token, argument_parser, serve, serving_context, trusting_context
-from wi_testkit.keyvault.app import VaultService, build_app
+from wi_testkit.keyvault.app import build_app
 from wi_testkit.keyvault.keys import EntraKeys
+from wi_testkit.keyvault.service import VaultService
 from wi_testkit.keyvault.state import Vaults
 
 EXAMPLES = """examples:

@@ -38,7 +38,7 @@ def bundle(base: str, secret: Secret, version: Version) -> dict[str, Any]:
 
 def deleted_bundle(base: str, secret: Secret) -> dict[str, Any]:
     """Return a soft-deleted secret."""
-    deleted = secret.deleted or 0
+    deleted = int(secret.deleted or 0)
     return {
         "recoveryId": f"{base}/deletedsecrets/{secret.name}",
         "deletedDate": deleted,
@@ -56,38 +56,66 @@ def all_secrets(base: str, vault: Vault) -> list[tuple[str, Callable[[], dict[st
     return [(key, one(secret)) for key, secret in sorted(vault.secrets.items()) if secret.deleted is None]
 
 
-def all_versions(base: str, secret: Secret) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
+def all_deleted(base: str, vault: Vault) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Return marker and item of every soft-deleted secret, by name."""
+
+    def one(secret: Secret) -> Callable[[], dict[str, Any]]:
+        return lambda: deleted_bundle(base, secret)
+
+    return [(key, one(secret)) for key, secret in sorted(vault.secrets.items()) if secret.deleted is not None]
+
+
+def all_versions(base: str, secret: Secret | None) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
     """Return marker and item of every version."""
 
-    def one(version: Version) -> Callable[[], dict[str, Any]]:
-        return lambda: item(base, secret, version, versioned=True)
+    def one(kept: Secret, version: Version) -> Callable[[], dict[str, Any]]:
+        return lambda: item(base, kept, version, versioned=True)
 
-    return [(version.version, one(version)) for version in sorted(secret.versions, key=lambda kept: kept.version)]
+    if secret is None:
+        return []
+    return [
+        (version.version, one(secret, version)) for version in sorted(secret.versions, key=lambda kept: kept.version)
+    ]
 
 
 def page(
-    entries: Sequence[tuple[str, Callable[[], dict[str, Any]]]], url: str, query: dict[str, str], size: int
+    entries: Sequence[tuple[str, Callable[[], dict[str, Any]]]],
+    url: str,
+    query: dict[str, str],
+    size: int,
+    *,
+    empty_pages: bool = False,
 ) -> dict[str, Any]:
-    """Return one page. The link to the next has the port, even 443, and carries the request's parameters."""
-    marker = marker_of(query.get("$skiptoken", ""))
+    """Return one page. The link to the next has the port, even 443, and carries the request's parameters.
+
+    With ``empty_pages`` each link leads to a page without items first, which the real service is free to send.
+    """
+    marker, empty = marker_of(query.get("$skiptoken", ""))
     rest = [entry for entry in entries if entry[0] >= marker]
-    following = None
-    if len(rest) > size:
-        parameters = {"api-version": query.get("api-version", ""), "$skiptoken": skip_token(rest[size][0])}
-        if "maxresults" in query:
-            parameters["maxresults"] = query["maxresults"]
-        following = f"{url}?{urlencode(parameters, safe='$')}"
+    if empty:
+        return {"value": [], "nextLink": link(url, query, skip_token(marker))}
+    following = link(url, query, skip_token(rest[size][0], empty=empty_pages)) if len(rest) > size else None
     return {"value": [make() for _, make in rest[:size]], "nextLink": following}
 
 
-def skip_token(marker: str) -> str:
+def link(url: str, query: dict[str, str], token: str) -> str:
+    """Return the address of a page."""
+    parameters = {"api-version": query.get("api-version", ""), "$skiptoken": token}
+    if "maxresults" in query:
+        parameters["maxresults"] = query["maxresults"]
+    return f"{url}?{urlencode(parameters, safe='$')}"
+
+
+def skip_token(marker: str, *, empty: bool = False) -> str:
     """Write a marker as the opaque token of a link."""
-    return base64.urlsafe_b64encode(json.dumps({"NextMarker": marker}).encode()).decode()
+    content: dict[str, Any] = {"NextMarker": marker, **({"Empty": True} if empty else {})}
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 
 
-def marker_of(token: str) -> str:
-    """Read a marker; a token that is none of ours begins at the start."""
+def marker_of(token: str) -> tuple[str, bool]:
+    """Read a marker, and whether its page is empty; a token that is none of ours begins at the start."""
     try:
-        return str(json.loads(base64.urlsafe_b64decode(token))["NextMarker"]) if token else ""
-    except (binascii.Error, ValueError, KeyError, TypeError):
-        return ""
+        content = json.loads(base64.urlsafe_b64decode(token)) if token else {"NextMarker": ""}
+        return str(content["NextMarker"]), bool(content.get("Empty"))
+    except (binascii.Error, ValueError, KeyError, TypeError, AttributeError):
+        return "", False

@@ -20,7 +20,19 @@ VAULT = "contract"
 HOST = f"{VAULT}.vault.azure.net"
 CLIENT = "aaaaaaaa-0000-4000-8000-000000000001"
 ISSUER = f"https://sts.windows.net/{TENANT}/"
-OFFICER, USER, READER, SCOPED, NOBODY = (f"bbbbbbbb-0000-4000-8000-00000000000{number}" for number in range(1, 6))
+OFFICER, USER, READER, SCOPED, NOBODY, ALLOWED, LISTER, BEHALF, BARE_GETTER = (
+    f"bbbbbbbb-0000-4000-8000-00000000000{number}" for number in range(1, 10)
+)
+# Vaults beside the usual one: without public access, behind a firewall, at its limit, with access policies, and one
+# whose deletions never end.
+PRIVATE, WALLED, BUSY, POLICIES, LASTING = "private", "walled", "busy", "policies", "lasting"
+OTHER_VAULTS: dict[str, dict[str, Any]] = {
+    PRIVATE: {"publicNetworkAccess": "Disabled"},
+    WALLED: {"allowedAddresses": ["192.0.2.0/24", "2001:db8::1"]},
+    BUSY: {"requestsPer10Seconds": 0},
+    POLICIES: {"permissionModel": "AccessPolicy", "location": "germanywestcentral"},
+    LASTING: {"deletingSeconds": 86_400},
+}
 VERSION = "0" * 32
 QUERY = "?api-version=7.6"
 CHALLENGE = f'Bearer authorization="https://login.windows.net/{TENANT}", resource="https://vault.azure.net"'
@@ -51,10 +63,24 @@ def seed_calls() -> list[tuple[str, str, dict[str, Any]]]:
     for principal, role, secret in ROLES:
         body = {"principalId": principal, "role": role, "secret": secret}
         calls.append(("PUT", f"{vault}/roleAssignments", body))
-    names = ("greeting", "other", "disabled", "deleted", "retired")
+    names = ("greeting", "other", "disabled", "deleted", "retired", "doomed")
     calls.extend(("PUT", f"{vault}/secrets/{name}", {"value": f"not-a-secret-{name}"}) for name in names)
     calls.append(("PATCH", f"{vault}/secrets/disabled", {"enabled": False}))
     calls.extend(("DELETE", f"{vault}/secrets/{name}", {}) for name in ("deleted", "retired"))
+    for name, body in OTHER_VAULTS.items():
+        other = f"vaults/{name}"
+        calls.append(("PUT", other, {"tenantId": TENANT, **body}))
+        calls.append(("PUT", f"{other}/secrets/greeting", {"value": "not-a-secret"}))
+        officer = {"principalId": OFFICER, "role": "Key Vault Secrets Officer"}
+        calls.append(("PUT", f"{other}/roleAssignments", officer))
+    policies: list[dict[str, Any]] = [
+        {"principalId": ALLOWED, "permissions": ["get", "list"]},
+        {"principalId": LISTER, "permissions": ["list"]},
+        {"principalId": BARE_GETTER, "permissions": ["get"]},
+        {"principalId": BEHALF, "permissions": ["get"], "applicationId": CLIENT},
+    ]
+    calls.extend(("PUT", f"vaults/{POLICIES}/accessPolicies", policy) for policy in policies)
+    calls.append(("DELETE", f"vaults/{LASTING}/secrets/greeting", {}))
     return calls
 
 
@@ -82,9 +108,16 @@ def aged(seconds: int) -> Token:
     return mint
 
 
-def ask(issuer: StaticIssuer, path: str, token: Token | None = None, method: str = "GET", json: Any = None) -> Ask:
+def ask(
+    issuer: StaticIssuer,
+    path: str,
+    token: Token | None = None,
+    method: str = "GET",
+    json: Any = None,
+    vault: str = VAULT,
+) -> Ask:
     """Return a call to the vault, with a good token unless another is given."""
-    headers = {"Host": HOST}
+    headers = {"Host": f"{vault}.vault.azure.net"}
     authorization = (token or bearer())(issuer)
     if authorization:
         headers["Authorization"] = authorization
@@ -105,10 +138,11 @@ class Case:
     token: Token | None = None
     method: str = "GET"
     json: Any = None
+    vault: str = VAULT
 
     def ask(self, issuer: StaticIssuer) -> Ask:
         """Return the request."""
-        return ask(issuer, self.path, self.token, self.method, self.json)
+        return ask(issuer, self.path, self.token, self.method, self.json, self.vault)
 
     def expected_body(self, sent: Ask) -> dict[str, Any]:
         """Return the body."""
@@ -148,7 +182,7 @@ def forbidden(
         "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role "
         "definitions were changed recently, please observe propagation time.\r\n"
         f"Caller: appid={CLIENT};oid={principal};iss={ISSUER}\r\n"
-        f"Action: 'Microsoft.KeyVault/vaults/secrets/{action}/action'\r\nResource: '{resource}'\r\n"
+        f"Action: 'Microsoft.KeyVault/vaults/secrets/{action}'\r\nResource: '{resource}'\r\n"
         "Assignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\n"
         f"Vault: {VAULT};location=eastus\r\n"
     )
@@ -173,6 +207,41 @@ def not_found(name: str, path: str, identifier: str) -> Case:
     return Case(name, "secret_not_found", 404, "SecretNotFound", text, path=f"/secrets/{path}{QUERY}")
 
 
+def blocked(name: str, check: str, vault: str, text: str, inner: str) -> Case:
+    """Return the case of a vault whose network does not admit the caller."""
+    caller = f"\r\nCaller: appid={CLIENT};oid={OFFICER}\r\nVault: {vault};location=eastus"
+    return Case(name, check, 403, "Forbidden", text + caller, inner, token=bearer(OFFICER), vault=vault)
+
+
+def denied(name: str, principal: str, permission: str, path: str = f"/secrets/greeting{QUERY}") -> Case:
+    """Return the case of a caller without a permission in a vault with access policies."""
+    text = (
+        f"The user, group or application 'appid={CLIENT};oid={principal};iss={ISSUER}' does not have secrets "
+        f"{permission} permission on key vault '{POLICIES};location=germanywestcentral'. For help resolving this issue, "
+        "please see https://go.microsoft.com/fwlink/?linkid=2125287"
+    )
+    token = bearer(principal)
+    return Case(name, "permission_missing", 403, "Forbidden", text, "AccessDenied", path, token, vault=POLICIES)
+
+
+def being_deleted(name: str, path: str, method: str, json: Any = None) -> Case:
+    """Return the case of a secret whose deletion is not over."""
+    text = "Secret greeting is currently being deleted and cannot be re-created; retry later."
+    return Case(
+        name, "name_being_deleted", 409, "Conflict", text, "ObjectIsBeingDeleted", f"{path}{QUERY}", bearer(OFFICER),
+        method, json, LASTING,
+    )  # fmt: skip
+
+
+def deleted_not_found(name: str, path: str, method: str = "GET", vault: str = VAULT) -> Case:
+    """Return the case of a secret that is not among the deleted ones."""
+    text = "Deleted Secret not found: greeting"
+    return Case(
+        name, "deleted_secret_not_found", 404, "SecretNotFound", text, path=f"{path}{QUERY}", token=bearer(OFFICER),
+        method=method, vault=vault,
+    )  # fmt: skip
+
+
 CASES = (
     unauthorized("no_token", "token_missing", MISSING_TOKEN, literally("")),
     unauthorized("garbage_token", "token_missing", MISSING_TOKEN, literally("Bearer garbage")),
@@ -194,6 +263,21 @@ CASES = (
     unauthorized("forged_token", "signature_invalid", MISSING_TOKEN, bearer(key=RsaKey())),
     unauthorized("expired_token", "token_expired", "[TokenExpired] Error validating token: 'S2S12086'.", aged(700)),
     unauthorized("future_token", "token_expired", "[TokenExpired] Error validating token: 'S2S12086'.", aged(-300)),
+    blocked(
+        "no_private_link", "connection_not_private", PRIVATE,
+        "Public network access is disabled and request is not from a trusted service nor via an approved private link.",
+        "ForbiddenByConnection",
+    ),
+    blocked(
+        "address_unknown", "address_not_admitted", WALLED,
+        "Client address is not authorized and caller is not a trusted service.\r\nClient address: 127.0.0.1",
+        "ForbiddenByFirewall",
+    ),
+    Case(
+        "too_many_requests", "rate_exceeded", 429, "Throttled",
+        "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached",
+        token=bearer(OFFICER), vault=BUSY,
+    ),
     bad_parameter(
         "no_api_version", "api_version_missing", "/secrets/greeting",
         "The api-version query parameter must be specified.",
@@ -212,16 +296,38 @@ CASES = (
     bad_parameter(
         "page_of_nothing", "page_size_invalid", f"/secrets{QUERY}&maxresults=0", "Property has invalid value\r\n"
     ),
-    forbidden("no_role", "role_missing", NOBODY, f"/secrets/greeting{QUERY}", "getSecret", "greeting"),
-    forbidden("no_role_list", "role_missing", NOBODY, f"/secrets{QUERY}", "readMetadata"),
-    forbidden("no_role_missing_secret", "role_missing", NOBODY, f"/secrets/absent{QUERY}", "getSecret", "absent"),
-    forbidden("reader_gets_value", "role_missing", READER, f"/secrets/greeting{QUERY}", "getSecret", "greeting"),
+    forbidden("no_role", "role_missing", NOBODY, f"/secrets/greeting{QUERY}", "getSecret/action", "greeting"),
+    forbidden("no_role_list", "role_missing", NOBODY, f"/secrets{QUERY}", "readMetadata/action"),
+    forbidden("no_role_missing_secret", "role_missing", NOBODY, f"/secrets/absent{QUERY}", "getSecret/action", "absent"),
+    forbidden("reader_gets_value", "role_missing", READER, f"/secrets/greeting{QUERY}", "getSecret/action", "greeting"),
     forbidden(
-        "user_sets_value", "role_missing", USER, f"/secrets/unset{QUERY}", "setSecret", "unset", "PUT",
+        "user_sets_value", "role_missing", USER, f"/secrets/unset{QUERY}", "setSecret/action", "unset", "PUT",
         {"value": "not-a-secret"},
     ),
-    forbidden("scoped_role_list", "role_scope_narrow", SCOPED, f"/secrets{QUERY}", "readMetadata"),
-    forbidden("scoped_role_other", "role_scope_narrow", SCOPED, f"/secrets/other{QUERY}", "getSecret", "other"),
+    forbidden("scoped_role_list", "role_scope_narrow", SCOPED, f"/secrets{QUERY}", "readMetadata/action"),
+    forbidden("scoped_role_other", "role_scope_narrow", SCOPED, f"/secrets/other{QUERY}", "getSecret/action", "other"),
+    forbidden("user_deletes", "role_missing", USER, f"/secrets/doomed{QUERY}", "delete", "doomed", "DELETE"),
+    forbidden(
+        "reader_purges", "role_missing", READER, f"/deletedsecrets/deleted{QUERY}", "purge/action", "deleted", "DELETE"
+    ),
+    forbidden(
+        "reader_recovers", "role_missing", READER, f"/deletedsecrets/deleted/recover{QUERY}", "recover/action", "deleted",
+        "POST",
+    ),
+    denied("no_policy", NOBODY, "get"),
+    denied("no_policy_list", NOBODY, "list", f"/secrets{QUERY}"),
+    denied("policy_of_list_only", LISTER, "get"),
+    denied("policy_without_versions", BARE_GETTER, "list", f"/secrets/greeting/versions{QUERY}"),
+    denied("role_counts_for_nothing", OFFICER, "get"),
+    Case(
+        "policy_on_behalf", "only_on_behalf", 403, "Forbidden",
+        f"The policy requires the caller 'appid={CLIENT};oid={BEHALF};iss={ISSUER}' to use on-behalf-of (OBO) flow. For "
+        "more information on OBO, please see https://go.microsoft.com/fwlink/?linkid=2152310",
+        "ForbiddenByPolicy", token=bearer(BEHALF), vault=POLICIES,
+    ),
+    being_deleted("set_while_deleting", "/secrets/greeting", "PUT", {"value": "not-a-secret"}),
+    being_deleted("recover_while_deleting", "/deletedsecrets/greeting/recover", "POST"),
+    being_deleted("purge_while_deleting", "/deletedsecrets/greeting", "DELETE"),
     bad_body("set_without_value", {}),
     bad_body("set_too_large", {"value": "x" * (25 * 1024 + 1)}),
     Case(
@@ -234,9 +340,13 @@ CASES = (
     not_found("absent_version", f"greeting/{VERSION}", f"greeting/{VERSION}"),
     not_found("soft_deleted", "deleted/", "deleted"),
     Case(
-        "deleted_absent", "deleted_secret_not_found", 404, "SecretNotFound", "Deleted Secret not found: greeting",
-        path=f"/deletedsecrets/greeting{QUERY}",
+        "delete_absent", "secret_not_found", 404, "SecretNotFound", f"A secret with (name/id) absent {NOT_FOUND}",
+        path=f"/secrets/absent{QUERY}", token=bearer(OFFICER), method="DELETE",
     ),
+    deleted_not_found("deleted_absent", "/deletedsecrets/greeting"),
+    deleted_not_found("recover_absent", "/deletedsecrets/greeting/recover", "POST"),
+    deleted_not_found("purge_absent", "/deletedsecrets/greeting", "DELETE"),
+    deleted_not_found("deleted_while_deleting", "/deletedsecrets/greeting", vault=LASTING),
     Case(
         "disabled", "secret_disabled", 403, "Forbidden", "Operation get is not allowed on a disabled secret.",
         "SecretDisabled", f"/secrets/disabled{QUERY}",

@@ -1,7 +1,8 @@
 """The checks of a data-plane call, in the order of asking.
 
-The order is documented nowhere. This one knows the caller first, then reads the request, then asks RBAC, and only then
-looks whether the secret exists: a caller without a role must not learn names by asking for them.
+The order is documented nowhere. This one knows the caller first (texts about the network name it), then asks network
+and rate, then reads the request, then asks roles or access policies, and only then looks whether the secret exists: a
+caller without a role must not learn names by asking for them.
 """
 
 from __future__ import annotations
@@ -11,29 +12,40 @@ from typing import Any, Literal
 
 from wi_testkit.emulation.checks import Checklist
 from wi_testkit.emulation.jose import Jwt, is_signed_by
-from wi_testkit.keyvault import errors, state
+from wi_testkit.keyvault import access, errors
+from wi_testkit.keyvault.access import AccessPolicy, RoleAssignment
 from wi_testkit.keyvault.errors import VaultError
-from wi_testkit.keyvault.state import SECRET_NAME, RoleAssignment, Secret, Vault, Version
+from wi_testkit.keyvault.state import SECRET_NAME, Secret, Vault, Version
 
 API_VERSIONS = ("2016-10-01", "7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025-07-01", "2026-04-01")
 MAX_PAGE = 25
 
-Operation = Literal["get", "list", "versions", "deleted", "set"]
+Operation = Literal["get", "list", "versions", "set", "delete", "deleted", "deletedList", "recover", "purge"]
 ACTIONS: dict[Operation, str] = {
-    "get": state.GET,
-    "list": state.READ_METADATA,
-    "versions": state.READ_METADATA,
-    "deleted": state.READ_METADATA,
-    "set": state.SET,
+    "get": access.GET,
+    "list": access.READ_METADATA,
+    "versions": access.READ_METADATA,
+    "set": access.SET,
+    "delete": access.DELETE,
+    "deleted": access.READ_METADATA,
+    "deletedList": access.READ_METADATA,
+    "recover": access.RECOVER,
+    "purge": access.PURGE,
 }
-
+# "Microsoft Learn, Key Vault REST API": the permission that each operation on secrets requires.
 PERMISSIONS: dict[Operation, str] = {
     "get": "get",
     "list": "list",
     "versions": "list",
-    "deleted": "get",
     "set": "set",
+    "delete": "delete",
+    "deleted": "get",
+    "deletedList": "list",
+    "recover": "recover",
+    "purge": "purge",
 }
+OF_LIVING: tuple[Operation, ...] = ("get", "delete")
+OF_DELETED: tuple[Operation, ...] = ("deleted", "recover", "purge")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +63,8 @@ class Call:
     signing_key: dict[str, Any] | None = None
     new_version: Version | None = None
     address: str = ""
+    assignments: frozenset[RoleAssignment] = frozenset()
+    rate_exceeded: bool = False
 
     @property
     def action(self) -> str:
@@ -61,7 +75,24 @@ class Call:
     def granting(self) -> tuple[RoleAssignment, ...]:
         """Return the caller's assignments whose role has the action, whatever their scope."""
         principal = self.token.text("oid")
-        return tuple(given for given in self.vault.assignments if given.grants(principal, self.action))
+        return tuple(given for given in self.assignments if given.grants(principal, self.action))
+
+    @property
+    def by_roles(self) -> bool:
+        """Tell whether roles decide, and not access policies."""
+        return self.vault.permission_model == "Rbac"
+
+    @property
+    def policies(self) -> tuple[AccessPolicy, ...]:
+        """Return the access policies that give the caller the permission, on its own behalf or not."""
+        principal = self.token.text("oid")
+        return tuple(policy for policy in self.vault.policies if policy.grants(principal, self.permission))
+
+    @property
+    def being_deleted(self) -> bool:
+        """Tell whether the secret is not yet completely deleted."""
+        removed = self.vault.removed(self.name)
+        return removed is not None and removed.being_deleted(self.now, self.vault.deleting_seconds)
 
     @property
     def assignment(self) -> RoleAssignment | None:
@@ -155,6 +186,23 @@ def token_expired(call: Call) -> VaultError | None:
     return None if call.token.moment("nbf") <= call.now < call.token.moment("exp") else errors.token_expired()
 
 
+def connection_not_private(call: Call) -> VaultError | None:
+    """ForbiddenByConnection."""
+    return None if call.vault.public else errors.forbidden_by_connection(call.brief_caller, call.vault)
+
+
+def address_not_admitted(call: Call) -> VaultError | None:
+    """ForbiddenByFirewall."""
+    if access.admitted(call.address, call.vault.allowed):
+        return None
+    return errors.forbidden_by_firewall(call.address, call.brief_caller, call.vault)
+
+
+def rate_exceeded(call: Call) -> VaultError | None:
+    """Throttled."""
+    return errors.throttled() if call.rate_exceeded else None
+
+
 def api_version_missing(call: Call) -> VaultError | None:
     """BadParameter: the parameter has no default."""
     return None if call.query.get("api-version") else errors.api_version_missing()
@@ -168,7 +216,7 @@ def api_version_unknown(call: Call) -> VaultError | None:
 
 def name_invalid(call: Call) -> VaultError | None:
     """BadParameter."""
-    if call.operation == "list" or SECRET_NAME.fullmatch(call.name):
+    if call.operation in ("list", "deletedList") or SECRET_NAME.fullmatch(call.name):
         return None
     return errors.name_invalid(call.name)
 
@@ -180,17 +228,35 @@ def page_size_invalid(call: Call) -> VaultError | None:
 
 def role_missing(call: Call) -> VaultError | None:
     """ForbiddenByRbac: the caller has no role with the action anywhere in the vault."""
-    return None if call.granting else call.forbidden()
+    return call.forbidden() if call.by_roles and not call.granting else None
 
 
 def role_scope_narrow(call: Call) -> VaultError | None:
     """ForbiddenByRbac: the caller has such a role, but on another secret only."""
-    return call.forbidden() if call.granting and not call.assignment else None
+    return call.forbidden() if call.by_roles and call.granting and not call.assignment else None
+
+
+def only_on_behalf(call: Call) -> VaultError | None:
+    """ForbiddenByPolicy: the caller's only access policy is for an application on its behalf."""
+    compound = bool(call.policies) and all(policy.application_id for policy in call.policies)
+    return errors.forbidden_by_policy(call.caller) if not call.by_roles and compound else None
+
+
+def permission_missing(call: Call) -> VaultError | None:
+    """AccessDenied."""
+    given = any(not policy.application_id for policy in call.policies)
+    return None if call.by_roles or given else errors.access_denied(call.caller, call.permission, call.vault)
 
 
 def body_invalid(call: Call) -> VaultError | None:
     """BadParameter."""
     return errors.property_invalid() if call.operation == "set" and call.new_version is None else None
+
+
+def name_being_deleted(call: Call) -> VaultError | None:
+    """ObjectIsBeingDeleted."""
+    early = call.operation in ("set", "recover", "purge") and call.being_deleted
+    return errors.being_deleted(call.name) if early else None
 
 
 def name_soft_deleted(call: Call) -> VaultError | None:
@@ -201,14 +267,13 @@ def name_soft_deleted(call: Call) -> VaultError | None:
 
 def secret_not_found(call: Call) -> VaultError | None:
     """SecretNotFound."""
-    if call.operation != "get" or call.wanted:
-        return None
-    return errors.secret_not_found(call.identifier)
+    missing = call.operation in OF_LIVING and not call.wanted
+    return errors.secret_not_found(call.identifier) if missing else None
 
 
 def deleted_secret_not_found(call: Call) -> VaultError | None:
-    """SecretNotFound."""
-    missing = call.operation == "deleted" and not call.vault.removed(call.name)
+    """SecretNotFound; a deletion that goes on has left nothing to be found."""
+    missing = call.operation in OF_DELETED and (call.being_deleted or not call.vault.removed(call.name))
     return errors.deleted_secret_not_found(call.name) if missing else None
 
 
@@ -226,13 +291,19 @@ CHECKS: Checklist[Call, VaultError] = Checklist(
         signing_key_unknown,
         signature_invalid,
         token_expired,
+        connection_not_private,
+        address_not_admitted,
+        rate_exceeded,
         api_version_missing,
         api_version_unknown,
         name_invalid,
         page_size_invalid,
         role_missing,
         role_scope_narrow,
+        only_on_behalf,
+        permission_missing,
         body_invalid,
+        name_being_deleted,
         name_soft_deleted,
         secret_not_found,
         deleted_secret_not_found,

@@ -6,10 +6,12 @@ Each name has its variants, the usual one first. A variant is a function of the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from wi_testkit.keyvault import errors
 from wi_testkit.keyvault.checks import Call
 from wi_testkit.keyvault.errors import VaultError
+from wi_testkit.keyvault.state import Vault
 
 Variant = Callable[[Call], VaultError]
 
@@ -58,3 +60,13 @@ CODES: dict[str, tuple[Variant, ...]] = {
 }
 # What a client is told before anybody asks who it is.
 EARLY = frozenset({"AKV10000", "Throttled"})
+
+
+def all_codes() -> list[dict[str, Any]]:
+    """Return the table of codes, with the texts of a call by nobody."""
+    call = Call(vault=Vault("{vault}", "{tenant}"), operation="get", resource="{audience}", now=0, name="{secret}")
+    return [
+        {"code": name, "variant": number, "status": refusal.status, "text": refusal.message}
+        for name, variants in CODES.items()
+        for number, refusal in enumerate(variant(call) for variant in variants)
+    ]

@@ -38,6 +38,16 @@ class KeyVault(AdminClient):
         body = {"principalId": principal, "role": role, "secret": secret}
         self.call("DELETE", f"vaults/{vault}/roleAssignments", body)
 
+    def allow(self, vault: str, principal: str, *permissions: str, application: str = "") -> None:
+        """Give permissions in a vault with access policies; with ``application`` only to that one on behalf."""
+        body = {"principalId": principal, "permissions": list(permissions), "applicationId": application}
+        self.put(f"vaults/{vault}/accessPolicies", body)
+
+    def disallow(self, vault: str, principal: str, application: str = "") -> None:
+        """Take all permissions."""
+        body = {"principalId": principal, "applicationId": application}
+        self.call("DELETE", f"vaults/{vault}/accessPolicies", body)
+
     def set_secret(self, vault: str, name: str, value: str, **fields: Any) -> str:
         """Create or rotate a secret and return the new version."""
         return str(self.put(f"vaults/{vault}/secrets/{name}", {"value": value, **fields})["version"])
@@ -49,6 +59,14 @@ class KeyVault(AdminClient):
     def delete_secret(self, vault: str, name: str) -> None:
         """Soft-delete a secret."""
         self.call("DELETE", f"vaults/{vault}/secrets/{name}")
+
+    def recover_secret(self, vault: str, name: str) -> None:
+        """Bring a soft-deleted secret back."""
+        self.call("POST", f"vaults/{vault}/deletedsecrets/{name}/recover")
+
+    def purge_secret(self, vault: str, name: str) -> None:
+        """Remove a soft-deleted secret for good."""
+        self.call("DELETE", f"vaults/{vault}/deletedsecrets/{name}")
 
     def fault(self, act: Mapping[str, Any], *, vault: str = "", secret: str = "", **options: Any) -> str:
         """Let a fault happen to a vault's requests, or to a secret's, and return its id.

@@ -1,4 +1,4 @@
-"""Vaults, their secrets and the role assignments on them."""
+"""Vaults, their settings and their secrets."""
 
 from __future__ import annotations
 
@@ -8,47 +8,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wi_testkit.emulation.admin import RuleError
+from wi_testkit.emulation.propagation import History
+from wi_testkit.keyvault.access import AccessPolicy, Network, RequestRate, RoleAssignment, networks_from
 
-GET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
-READ_METADATA = "Microsoft.KeyVault/vaults/secrets/readMetadata/action"
-SET = "Microsoft.KeyVault/vaults/secrets/setSecret/action"
-# "Microsoft Learn, Azure built-in roles for Security": the data actions on secrets.
-ROLES = {
-    "Key Vault Secrets User": frozenset({GET, READ_METADATA}),
-    "Key Vault Reader": frozenset({READ_METADATA}),
-    "Key Vault Secrets Officer": frozenset({GET, READ_METADATA, SET}),
-    "Key Vault Administrator": frozenset({GET, READ_METADATA, SET}),
-}
 # "Microsoft Learn, Azure Key Vault keys, secrets and certificates overview" and "About Azure Key Vault secrets".
 VAULT_NAME = re.compile(r"(?!.*--)[A-Za-z][0-9A-Za-z-]{1,22}[0-9A-Za-z]")
 SECRET_NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
+MODELS = ("Rbac", "AccessPolicy")
+ACCESS = ("Enabled", "Disabled")
+VAULT_MEMBERS = frozenset(
+    {
+        "tenantId", "location", "hosts", "permissionModel", "publicNetworkAccess", "allowedAddresses",
+        "requestsPer10Seconds", "retryAfter", "challenge", "emptyPages", "deletingSeconds", "propagationSeconds",
+    }
+)  # fmt: skip
+# The forms of a challenge that clients accept, the usual one first; ``{tenant}`` and ``{resource}`` are filled in.
+CHALLENGES = {
+    "resource": 'Bearer authorization="https://login.windows.net/{tenant}", resource="{resource}"',
+    "microsoftonline": 'Bearer authorization="https://login.microsoftonline.com/{tenant}", resource="{resource}"',
+    "scope": 'Bearer authorization_uri="https://login.microsoftonline.com/{tenant}", scope="{resource}/.default"',
+    "unquoted": "Bearer authorization=https://login.windows.net/{tenant}, resource={resource}",
+    "spaces": 'Bearer authorization="https://login.windows.net/{tenant}" scope="{resource}/.default"',
+}
 MAX_VALUE = 25 * 1024
 MAX_CONTENT_TYPE = 255
 MAX_TAGS = 15
 MAX_TAG = 512
-NAMESPACE = uuid.UUID("1b1e2a0c-6a51-5f3b-8a53-7f0c6a1d2e90")
-
-
-@dataclass(frozen=True)
-class RoleAssignment:
-    """A role for a principal on the vault, or on one of its secrets."""
-
-    principal_id: str
-    role: str
-    secret: str = ""
-
-    @property
-    def assignment_id(self) -> str:
-        """Return the id that answers carry in a header."""
-        return str(uuid.uuid5(NAMESPACE, f"{self.principal_id}/{self.role}/{self.secret}"))
-
-    def grants(self, principal_id: str, action: str) -> bool:
-        """Tell whether the role lets this principal do this, somewhere in the vault."""
-        return self.principal_id == principal_id.lower() and action in ROLES[self.role]
-
-    def covers(self, secret: str) -> bool:
-        """Tell whether the scope includes the secret; no secret means the vault itself."""
-        return not self.secret or self.secret == secret.lower()
 
 
 @dataclass
@@ -72,7 +57,11 @@ class Secret:
 
     name: str
     versions: list[Version] = field(default_factory=list)
-    deleted: int | None = None
+    deleted: float | None = None
+
+    def being_deleted(self, now: float, seconds: float) -> bool:
+        """Tell whether the deletion still goes on."""
+        return self.deleted is not None and now < self.deleted + seconds
 
     def find(self, version: str) -> Version | None:
         """Return a version, the latest for no name."""
@@ -83,7 +72,12 @@ class Secret:
 
 @dataclass
 class Vault:
-    """A vault with RBAC authorization."""
+    """A vault; ``history`` is what nodes of the service see of its role assignments.
+
+    ``permission_model`` is Rbac or AccessPolicy; ``allowed`` are the firewall's networks, if there is one; ``challenge``
+    is a form of :data:`CHALLENGES`; ``deleting_seconds`` is how long a deletion takes; ``propagation_seconds`` replaces
+    the emulator's setting.
+    """
 
     name: str
     tenant_id: str
@@ -91,7 +85,17 @@ class Vault:
     hosts: tuple[str, ...] = ()
     subscription_id: str = "00000000-0000-4000-8000-000000000000"
     resource_group: str = "emulated"
+    permission_model: str = "Rbac"
+    public: bool = True
+    allowed: tuple[Network, ...] | None = None
+    rate: RequestRate = field(default_factory=RequestRate)
+    challenge: str = "resource"
+    empty_pages: bool = False
+    deleting_seconds: float = 0.0
+    propagation_seconds: float | None = None
     assignments: set[RoleAssignment] = field(default_factory=set)
+    history: History[frozenset[RoleAssignment]] = field(default_factory=lambda: History(frozenset()), repr=False)
+    policies: set[AccessPolicy] = field(default_factory=set)
     secrets: dict[str, Secret] = field(default_factory=dict)
 
     def resource(self, secret: str) -> str:
@@ -119,11 +123,29 @@ class Vault:
         secret.deleted = None
         return secret
 
-    def assign(self, assignment: RoleAssignment) -> None:
-        """Give a role."""
-        if assignment.role not in ROLES:
-            raise RuleError(f"the emulator knows the roles {', '.join(ROLES)}")
-        self.assignments.add(assignment)
+    def purge(self, name: str) -> None:
+        """Remove a soft-deleted secret for good."""
+        if self.removed(name) is None:
+            raise RuleError("there is no such deleted secret", 404)
+        del self.secrets[name.lower()]
+
+    def update(self, body: dict[str, Any]) -> None:
+        """Change what the body names."""
+        if unknown := body.keys() - VAULT_MEMBERS:
+            raise RuleError(f"a vault has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(VAULT_MEMBERS))}")
+        self.tenant_id = str(body.get("tenantId", self.tenant_id)).lower()
+        self.location = str(body.get("location", self.location))
+        self.hosts = tuple(str(host).lower() for host in body.get("hosts", self.hosts))
+        self.permission_model = one_of(MODELS, body.get("permissionModel", self.permission_model))
+        self.challenge = one_of(tuple(CHALLENGES), body.get("challenge", self.challenge))
+        self.public = one_of(ACCESS, body.get("publicNetworkAccess", ACCESS[not self.public])) == ACCESS[0]
+        if "allowedAddresses" in body:
+            self.allowed = networks_from(body["allowedAddresses"])
+        self.rate.limit = body.get("requestsPer10Seconds", self.rate.limit)
+        self.rate.retry_after = body.get("retryAfter", self.rate.retry_after)
+        self.empty_pages = bool(body.get("emptyPages", self.empty_pages))
+        self.deleting_seconds = float(body.get("deletingSeconds", self.deleting_seconds))
+        self.propagation_seconds = body.get("propagationSeconds", self.propagation_seconds)
 
 
 @dataclass
@@ -134,13 +156,12 @@ class Vaults:
     by_name: dict[str, Vault] = field(default_factory=dict)
 
     def put(self, name: str, body: dict[str, Any]) -> Vault:
-        """Create or update a vault; its secrets and assignments stay."""
+        """Create or update a vault; its secrets, assignments and policies stay, and so does what is not named."""
         if not VAULT_NAME.fullmatch(name) or not body.get("tenantId"):
             raise RuleError("a vault has a name of 3 to 24 letters, digits and single '-', and a tenantId")
-        vault = self.by_name.setdefault(name.lower(), Vault(name.lower(), ""))
-        vault.tenant_id = str(body["tenantId"]).lower()
-        vault.location = str(body.get("location", vault.location))
-        vault.hosts = tuple(str(host).lower() for host in body.get("hosts", vault.hosts))
+        vault = self.by_name.get(name.lower()) or Vault(name.lower(), "")
+        vault.update(body)
+        self.by_name[vault.name] = vault
         return vault
 
     def require(self, name: str) -> Vault:
@@ -156,6 +177,13 @@ class Vaults:
         if bare.endswith(f".{self.suffix}"):
             return self.by_name.get(bare.removesuffix(f".{self.suffix}"))
         return next((vault for vault in self.by_name.values() if host.lower() in vault.hosts), None)
+
+
+def one_of(known: tuple[str, ...], value: object) -> str:
+    """Return the value if it is one of the known ones."""
+    if value not in known:
+        raise RuleError(f"{value!r} is none of {', '.join(known)}")
+    return str(value)
 
 
 def version_from(body: dict[str, Any], now: float) -> Version | None:
