@@ -30,6 +30,7 @@ lint: $(READY) ## Style, layers, budgets, generated files
 	@$(BIN)/lint-imports --no-cache | tail -1
 	@$(BIN)/python tools/check_budgets.py
 	@$(BIN)/python tools/generate_crds.py --check
+	@$(BIN)/python tools/generate_policy.py --check
 
 types: $(READY) ## Static types
 	@$(BIN)/mypy --no-error-summary
@@ -62,6 +63,7 @@ demo-down: $(READY) ## Remove the demo and its cluster
 
 crds: $(READY) ## Generate the CustomResourceDefinitions from the models
 	@$(BIN)/python tools/generate_crds.py
+	@$(BIN)/python tools/generate_policy.py
 
 manifests: $(READY) crds ## Render manifests/ from the chart
 	@$(STAGE) render

@@ -1,4 +1,4 @@
-"""Entry of the processes: ``wi-operator controller|issuer|webhook|sidecar``. Wires, decides nothing.
+"""Entry of the processes: ``wi-operator controller|issuer|webhook|sidecar|issuer-export DIR``. Wires, decides nothing.
 
 The sidecar's path imports nothing but the sidecar: it is multiplied by every pod.
 """
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 HELP = """usage: wi-operator <process>
+       wi-operator issuer-export DIR
 
 The processes of the Workload Identity Operator; the chart starts them, settings come from WI_* variables.
 
@@ -19,13 +20,18 @@ The processes of the Workload Identity Operator; the chart starts them, settings
   webhook      puts the sidecar into pods
   sidecar      reads secrets at every kickoff (started in pods by the webhook)
 
+  issuer-export DIR   writes the two public documents below DIR, for static hosting under the issuer URL;
+                      - writes them to standard output as a tar archive
+
 examples:
   wi-operator issuer
   WI_LOG_LEVEL=DEBUG wi-operator controller
+  kubectl -n wi-system exec deploy/wi-issuer -- wi-operator issuer-export - | tar x -C public/
 """
 UNUSABLE = 78
 """Exit code for settings that cannot be used (EX_CONFIG)."""
 USAGE = 64
+EXPORT = "issuer-export"
 
 
 def _sidecar() -> int:
@@ -41,16 +47,26 @@ def _served(name: str) -> Callable[[], int]:
         import asyncio
         import importlib
 
-        from wi_operator.core.errors import SettingsError
-
-        try:
-            code: int = asyncio.run(importlib.import_module(f"wi_operator.processes.{name}").run())
-        except SettingsError as error:
-            print(f"wi-operator {name}: {error}", file=sys.stderr)
-            return UNUSABLE
-        return code
+        return _told(name, lambda: asyncio.run(importlib.import_module(f"wi_operator.processes.{name}").run()))
 
     return run
+
+
+def _export(target: str) -> int:
+    from wi_operator.processes.issuer_export import export
+
+    return _told(EXPORT, lambda: export(target))
+
+
+def _told(name: str, run: Callable[[], int]) -> int:
+    """Run, and tell unusable settings in one line."""
+    from wi_operator.core.errors import SettingsError
+
+    try:
+        return run()
+    except SettingsError as error:
+        print(f"wi-operator {name}: {error}", file=sys.stderr)
+        return UNUSABLE
 
 
 PROCESSES: dict[str, Callable[[], int]] = {
@@ -67,9 +83,12 @@ def main(arguments: list[str] | None = None) -> int:
     if given in (["--help"], ["-h"], ["help"]):
         print(HELP, end="")
         return 0
+    if len(given) == 2 and given[0] == EXPORT:
+        return _export(given[1])
     if len(given) != 1 or given[0] not in PROCESSES:
         print(
-            f"wi-operator: name one process: {', '.join(sorted(PROCESSES))} (see wi-operator --help)", file=sys.stderr
+            f"wi-operator: name one process: {', '.join(sorted(PROCESSES))}, or {EXPORT} DIR (see wi-operator --help)",
+            file=sys.stderr,
         )
         return USAGE
     return PROCESSES[given[0]]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
@@ -44,6 +44,7 @@ class CommonSettings(BaseSettings):
         default=(), description="Hosts beyond the clouds' own that may receive tokens."
     )
     extra_ca_file: Path | None = Field(default=None, description="PEM file of authorities for the clouds' hosts.")
+    grant_seconds: int = Field(default=3600, ge=60, le=86400, description="Life of a subject token in a grant.")
 
     @property
     def extra_ca(self) -> str:
@@ -63,7 +64,7 @@ class ServingSettings(CommonSettings):
 class IssuerProcessSettings(ServingSettings):
     """The issuer's."""
 
-    keys_dir: Path = Field(default=Path("/etc/wi/keys"), description="Mounted Secret with keys.json.")
+    keys_dir: Path = Field(default=Path("/etc/wi/keys"), description="Mounted Secret with the signing keys.")
     state_dir: Path = Field(default=Path("/etc/wi/state"), description="Mounted ConfigMap with state.json.")
     tls_dir: Path = Field(
         default=Path("/etc/wi/tls"), description="Mounted Secret with tls.crt and tls.key for the grants."
@@ -71,6 +72,27 @@ class IssuerProcessSettings(ServingSettings):
     public_tls_dir: Path | None = Field(
         default=None, description="Mounted Secret for the public port; without: plain HTTP."
     )
+    private_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("WI_PRIVATE_KEY", "OIDC_PRIVATE_KEY"),
+        description="Signing keys of an administrator, PEM; the first one signs, all are published.",
+    )
+    private_key_file: Path | None = Field(default=None, description="The same as a file, read again when it changes.")
+    ca_file: Path = Field(
+        default=Path("/etc/wi/ca/ca.crt"), description="Public bundle of the internal authority, given out with grants."
+    )
+    handshake_seconds: int = Field(default=300, ge=60, le=3600, description="Life of an assertion for a check.")
+    discovery_max_age_seconds: int = Field(default=3600, ge=0, description="How long discovery may be cached.")
+    jwks_max_age_seconds: int = Field(default=300, ge=0, description="How long the key set may be cached.")
+    review_cache_seconds: float = Field(
+        default=60, ge=0, le=60, description="How long a token review's answer is believed."
+    )
+    pod_rate: float = Field(
+        default=10, gt=0, description="Grant requests per second of one pod; bursts of five seconds."
+    )
+    organization_rate: float = Field(default=100, gt=0, description="The same of one organization.")
+    review_rate: float = Field(default=100, gt=0, description="Token reviews per second that one replica asks for.")
+    public_rate: float = Field(default=500, gt=0, description="Requests per second for the public documents.")
     public_port: Port = 8080
     grants_port: Port = 8443
 
@@ -99,6 +121,22 @@ class ControllerProcessSettings(CommonSettings):
     recheck_seconds: float = Field(
         default=600, ge=1, description="Time between two checks of a healthy object, ± 10 %."
     )
+    own_keys: bool = Field(default=False, description="An administrator keeps the signing keys: make and rotate none.")
+    rotate_seconds: float = Field(
+        default=90 * 86400, ge=0, description="Age at which a signing key is followed by a new one."
+    )
+    publish_before_seconds: float = Field(
+        default=86400, ge=1, description="Time between the publication of a signing key and its first use."
+    )
+    retire_after_seconds: float = Field(
+        default=7200, ge=1, description="Time for which a key is published after its successor signs."
+    )
+
+    @model_validator(mode="after")
+    def _check_retirement(self) -> ControllerProcessSettings:
+        if self.retire_after_seconds < self.grant_seconds:
+            raise ValueError("retire_after_seconds must not be less than grant_seconds: tokens would outlive their key")
+        return self
 
 
 S = TypeVar("S", bound=CommonSettings)

@@ -9,13 +9,14 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from wi_operator.cluster.errors import NotFoundError, UnreachableError
 from wi_operator.core.clock import SystemClock
-from wi_operator.federation.keys import generate_key_set, initial_state
+from wi_operator.federation.keys import generate_key_set
+from wi_operator.federation.timetable import first_timetable
 from wi_operator.index.store import Index
 from wi_operator.issuer.app import GrantsFace, PublicFace
 from wi_operator.issuer.callers import CallerReviews
 from wi_operator.issuer.grants import Grants
 from wi_operator.issuer.handshakes import Handshakes
-from wi_operator.issuer.keyring import Keyring
+from wi_operator.issuer.keyring import Keyring, MountedKeys
 from wi_operator.issuer.settings import IssuerSettings
 
 URL = "https://identity.example.com"
@@ -59,21 +60,28 @@ class FakeKubernetes:
 
 @pytest.fixture(scope="module")
 def key_set():
-    return generate_key_set(CLOCK.now())
+    return generate_key_set()
+
+
+def mount_keys(folder, key_set):
+    """Write Secret and ConfigMap as the kubelet mounts them."""
+    for name, entry in key_set.render().items():
+        (folder / "keys" / name).parent.mkdir(exist_ok=True)
+        (folder / "keys" / name).write_bytes(entry)
+    (folder / "state.json").write_text(first_timetable(key_set, CLOCK.now()).render())
+    return MountedKeys(folder / "keys", folder)
 
 
 @pytest.fixture
 def keyring(tmp_path, key_set):
-    (tmp_path / "keys.json").write_text(key_set.render())
-    (tmp_path / "state.json").write_text(initial_state(key_set, CLOCK.now()).render())
-    ring = Keyring(tmp_path / "keys.json", tmp_path / "state.json", CLOCK)
+    ring = Keyring(mount_keys(tmp_path, key_set), CLOCK)
     ring.load()
     return ring
 
 
 @pytest.fixture
 async def public(keyring):
-    async with TestClient(TestServer(PublicFace(IssuerSettings(URL), keyring).build_app())) as client:
+    async with TestClient(TestServer(PublicFace(IssuerSettings(URL), keyring, CLOCK).build_app())) as client:
         yield client
 
 
@@ -101,7 +109,8 @@ async def grants(keyring, kubernetes):
 
 def bearer(who: str) -> dict[str, str]:
     """A token that the fake API server knows to be ``<namespace>:<account>@<audience>``."""
-    payload = base64.urlsafe_b64encode(json.dumps({"who": who, "exp": CLOCK.now() + 600}).encode()).decode().rstrip("=")
+    claims = {"who": who, "aud": [who.partition("@")[2]], "exp": CLOCK.now() + 600}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return {"Authorization": f"Bearer h.{payload}.s"}
 
 
@@ -143,7 +152,7 @@ async def test_no_other_route_is_public(public, path):
 
 
 async def test_without_an_issuer_url_documents_answer_503_with_the_remedy(keyring):
-    async with TestClient(TestServer(PublicFace(IssuerSettings(""), keyring).build_app())) as client:
+    async with TestClient(TestServer(PublicFace(IssuerSettings(""), keyring, CLOCK).build_app())) as client:
         for path in ("/.well-known/openid-configuration", "/oauth2/jwks"):
             answer = await client.get(path)
             assert answer.status == 503
@@ -152,7 +161,7 @@ async def test_without_an_issuer_url_documents_answer_503_with_the_remedy(keyrin
 
 async def test_a_path_issuer_serves_below_its_path(keyring):
     settings = IssuerSettings(f"{URL}/tenants/one")
-    async with TestClient(TestServer(PublicFace(settings, keyring).build_app())) as client:
+    async with TestClient(TestServer(PublicFace(settings, keyring, CLOCK).build_app())) as client:
         answer = await client.get("/tenants/one/.well-known/openid-configuration")
         assert (await answer.json())["jwks_uri"] == f"{URL}/tenants/one/oauth2/jwks"
         assert (await client.get("/.well-known/openid-configuration")).status == 404

@@ -260,7 +260,7 @@ def test_the_installation_is_complete(cluster, controller):
         assert read(cluster, "secret", name, SYSTEM)["type"] == "kubernetes.io/tls"
     state = json.loads(read(cluster, "configmap", "wi-issuer-state", SYSTEM)["data"]["state.json"])
     secret = read(cluster, "secret", "wi-issuer-keys", SYSTEM)
-    assert secret["metadata"]["annotations"]["identity.crewai.com/kid"] == state["keys"][0]["kid"]
+    assert secret["metadata"]["annotations"]["identity.crewai.com/kids"] == state["keys"][0]["kid"]
 
 
 @pytest.mark.parametrize("kind", ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"])

@@ -103,6 +103,8 @@ readinessProbe:
   value: {{ .Values.issuer.url | quote }}
 - name: WI_GRANTS_URL
   value: https://wi-issuer-grants.{{ .Release.Namespace }}.svc
+- name: WI_GRANT_SECONDS
+  value: {{ .Values.issuer.grantSeconds | int | quote }}
 - name: WI_ALLOWED_HOSTS
   value: {{ .Values.hosts.azure | toJson | quote }}
 {{- end }}

@@ -83,6 +83,11 @@ class HttpClient:
         async with self._connection(request.endpoint, fresh=True) as connection:
             return await self._exchange(connection, request)
 
+    def retrust(self, trust: ssl.SSLContext) -> None:
+        """Believe ``trust`` from now on; kept connections were made under the old one and are dropped."""
+        self._trust = trust
+        self.close()
+
     async def connect_ahead(self, endpoint: Endpoint) -> None:
         """Keep a connection ready, so that the next request need not wait for TLS; raises ``TransportError``."""
         async with self._connection(endpoint) as connection:

@@ -69,6 +69,7 @@ class GrantSet:
     grants: Mapping[str, Grant]
     refusals: Mapping[str, Diagnosis]
     ca_bundle: str
+    issuer_ca: str
     received_at: float
 
     @property
@@ -103,6 +104,7 @@ def read_grants(body: bytes, *, etag: str, now: float) -> GrantSet:
             grants={grant.credential: grant for grant in grants},
             refusals={entry["credential"]: _refusal(entry) for entry in document.get("refusals", ())},
             ca_bundle=str(document.get("caBundle") or ""),
+            issuer_ca=str(document.get("issuerCaBundle") or ""),
             received_at=now,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

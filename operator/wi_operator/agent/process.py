@@ -88,11 +88,16 @@ class Sidecar:
         self._settings = settings
         self._clock = clock
         budgets = settings.budgets
-        internal = HttpClient(trust.internal_context(settings.ca_bundle), budgets, clock)
+        self._internal = HttpClient(trust.internal_context(settings.ca_bundle), budgets, clock)
+        self._internal_ca = settings.ca_bundle
         self._cloud: HttpClient | None = None
         self._cloud_ca = ""
         source = GrantSource(
-            internal, settings.grants, token_file=settings.token_file, credentials=self._credentials(), clock=clock
+            self._internal,
+            settings.grants,
+            token_file=settings.token_file,
+            credentials=self._credentials(),
+            clock=clock,
         )
         self._tokens = TokenCache(self._cloud_client, clock=clock, budgets=budgets)
         self._grants = GrantCache(source, clock=clock, budgets=budgets, on_change=self._adopt)
@@ -165,6 +170,18 @@ class Sidecar:
             self._cloud.close()
             self._cloud = None
         self._cloud_ca = grants.ca_bundle
+        if grants.issuer_ca and grants.issuer_ca != self._internal_ca:
+            self._trust_issuer(grants.issuer_ca)
+
+    def _trust_issuer(self, bundle: str) -> None:
+        """Learn the issuer's next CA from itself, before it signs: this pod's own copy in the env stays the old one."""
+        try:
+            self._internal.retrust(trust.internal_context(bundle))
+        except ValueError:
+            log.warning("the issuer's CA bundle holds no usable certificate; the old one stays")
+            return
+        self._internal_ca = bundle
+        log.info("the issuer's CA bundle has changed")
 
     def _cloud_client(self) -> HttpClient:
         if self._cloud is None:

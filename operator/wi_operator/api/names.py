@@ -22,6 +22,17 @@ WARNINGS_ANNOTATION = f"{GROUP}/injection-warnings"
 PYTHON_ANNOTATION = f"{GROUP}/python"
 CA_ANNOTATION = f"{GROUP}/ca-sha256"
 
+ROTATE_ANNOTATION = f"{GROUP}/rotate"
+"""On the Secret of the signing keys or of the internal CA: any new value begins a rotation."""
+TAINT_ANNOTATION = f"{GROUP}/taint"
+"""On the Secret of the signing keys: the id of a key that is out of the key set at once."""
+CONFIRM_ANNOTATION = f"{GROUP}/confirm-published"
+"""Likewise: the id of a key whose publication an administrator has seen, where the cluster cannot."""
+ACCEPT_LOSS_ANNOTATION = f"{GROUP}/accept-key-loss"
+"""On the record of the signing keys: the id of a lost key that is given up."""
+ROTATE_NOW_ANNOTATION = f"{GROUP}/rotate-now"
+"""On the Secret of the internal CA: any new value stops waiting for pods that do not know the next CA."""
+
 SYSTEM_NAMESPACE = "wi-system"
 CONTROLLER = "wi-controller"
 ISSUER = "wi-issuer"
@@ -33,6 +44,7 @@ WEBHOOK_TLS_SECRET = "wi-webhook-tls"  # noqa: S105
 KEYS_SECRET = "wi-issuer-keys"  # noqa: S105
 STATE_CONFIGMAP = "wi-issuer-state"
 CA_CONFIGMAP = "wi-ca-bundle"
+ORGANIZATION_POLICY = "wi-organization"
 WEBHOOK_CONFIGURATION = "wi-webhook"
 
 GRANT_AUDIENCE = "wi-issuer"

@@ -75,17 +75,22 @@ class KubernetesClient:
         """Read one object or one list."""
         return await self._call("GET", path, query=query)
 
-    async def list(self, path: str, *, metadata_only: bool = False) -> tuple[list[dict[str, Any]], str]:
-        """Read a whole collection page by page; returns its items and the resourceVersion to watch from."""
+    async def list(
+        self, path: str, *, metadata_only: bool = False, selectors: Mapping[str, str] | None = None
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Read a whole collection page by page; returns its items and the resourceVersion to watch from.
+
+        ``selectors`` are ``fieldSelector`` and ``labelSelector``.
+        """
         items: list[dict[str, Any]] = []
-        query = {"limit": PAGE_ITEMS}
+        query = {"limit": PAGE_ITEMS, **(selectors or {})}
         while True:
             page = await (self._get_metadata(path, query) if metadata_only else self.get(path, **query))
             items += page.get("items") or []
             token = page["metadata"].get("continue", "")
             if not token:
                 return items, str(page["metadata"]["resourceVersion"])
-            query = {"limit": PAGE_ITEMS, "continue": token}
+            query = {"limit": PAGE_ITEMS, "continue": token, **(selectors or {})}
 
     async def _get_metadata(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         return await self._call("GET", path, query=query, accept=METADATA_LIST)
@@ -104,7 +109,11 @@ class KubernetesClient:
 
     async def read_metadata(self, path: str) -> dict[str, Any]:
         """Return an object's metadata only, by an empty patch: our role may patch some Secrets, and must not read them."""
-        return await self._call("PATCH", path, body={}, content_type=MERGE_PATCH, accept=METADATA_ONLY)
+        return await self.merge_blind(path, {})
+
+    async def merge_blind(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply a JSON merge patch and return the object's metadata only."""
+        return await self._call("PATCH", path, body=body, content_type=MERGE_PATCH, accept=METADATA_ONLY)
 
     async def apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool = True) -> dict[str, Any]:
         """Server-side apply as field manager ``manager``."""
@@ -156,7 +165,9 @@ class KubernetesClient:
         response: aiohttp.ClientResponse = answer.response
         return response
 
-    async def watch(self, path: str, *, resource_version: str) -> AsyncIterator[dict[str, Any]]:
+    async def watch(
+        self, path: str, *, resource_version: str, selectors: Mapping[str, str] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         """Yield watch events (``type``, ``object``) until the server ends the watch.
 
         Raises ``ExpiredVersionError`` when a new list is needed and ``UnreachableError`` on a broken connection.
@@ -166,6 +177,7 @@ class KubernetesClient:
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_TIMEOUT),
+            **(selectors or {}),
         }
         request = f"WATCH {path}"
         try:

@@ -7,6 +7,7 @@ from wi_operator.api import names
 CONFIGS = f"/apis/{names.API_VERSION}/{names.CONFIG_PLURAL}"
 CREDENTIALS = f"/apis/{names.API_VERSION}/{names.CREDENTIAL_PLURAL}"
 NAMESPACES = "/api/v1/namespaces"
+PODS = "/api/v1/pods"
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105
 
 
@@ -33,6 +34,16 @@ def configmaps_path(namespace: str, name: str = "") -> str:
 def events_path(namespace: str) -> str:
     """The events of a namespace."""
     return f"/api/v1/namespaces/{namespace}/events"
+
+
+def organization_policy_path() -> str:
+    """The policy that guards whose a namespace is."""
+    return f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/{names.ORGANIZATION_POLICY}"
+
+
+def organization_binding_path() -> str:
+    """Its binding."""
+    return f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/{names.ORGANIZATION_POLICY}"
 
 
 def webhook_configuration_path(kind: str, name: str) -> str:

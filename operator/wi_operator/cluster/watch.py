@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 class Watch:
     """Follows the collection at ``path``; ``put`` and ``drop`` get objects as the API's JSON.
 
+    ``field_selector`` narrows it, for example to one object.
     ``synced`` is set after the first full list and stays set: an outage leaves the last picture in place.
     """
 
@@ -31,6 +32,7 @@ class Watch:
     path: str
     put: Consumer
     drop: Consumer
+    field_selector: str = ""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     _known: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
@@ -50,19 +52,22 @@ class Watch:
         version = await self._list()
         self.synced.set()
         while True:
-            async for event in self.client.watch(self.path, resource_version=version):
+            async for event in self.client.watch(self.path, resource_version=version, selectors=self._selectors()):
                 item = event["object"]
                 version = item["metadata"]["resourceVersion"]
                 self._take(event["type"], item)
 
     async def _list(self) -> str:
         """Take the full list; forget what is no longer in it."""
-        items, version = await self.client.list(self.path)
+        items, version = await self.client.list(self.path, selectors=self._selectors())
         for key in set(self._known) - {_key(item) for item in items}:
             self.drop(self._known.pop(key))
         for item in items:
             self._take("ADDED", item)
         return version
+
+    def _selectors(self) -> dict[str, str]:
+        return {"fieldSelector": self.field_selector} if self.field_selector else {}
 
     def _take(self, kind: str, item: Mapping[str, Any]) -> None:
         if kind in {"ADDED", "MODIFIED"}:

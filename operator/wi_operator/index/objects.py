@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from wi_operator.api import names
 from wi_operator.api.conditions import find_condition
@@ -102,10 +102,14 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """Who a namespace is: the annotation, else the namespace's own UID (``is_implicit``)."""
+    """Who a namespace is: the annotation, else the namespace's own UID (``is_implicit``).
+
+    ``UNVERIFIED`` is that of an annotation which is not believed: nothing is minted for it.
+    """
 
     id: str
     is_implicit: bool
+    UNVERIFIED: ClassVar[Organization]
 
     @classmethod
     def of_namespace(cls, item: Mapping[str, Any]) -> Organization:
@@ -117,6 +121,9 @@ class Organization:
     def subject(self) -> str:
         """The ``sub`` of every assertion of the namespace."""
         return f"organization:{self.id}"
+
+
+Organization.UNVERIFIED = Organization("", is_implicit=False)
 
 
 def _key(item: Mapping[str, Any]) -> ObjectKey:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wi_operator.core.clock import Clock
 from wi_operator.federation.azure import AzureEndpoints
-from wi_operator.federation.claims import GRANT_SECONDS
 from wi_operator.federation.diagnosis import issuer, links
 from wi_operator.federation.hosts import ForbiddenHostError, require_allowed
 from wi_operator.federation.keys import SigningKey
@@ -21,7 +20,7 @@ from wi_operator.index.store import Index
 from wi_operator.issuer.assertions import issue_assertion
 from wi_operator.issuer.callers import Caller
 from wi_operator.issuer.keyring import Keyring
-from wi_operator.issuer.problems import ISSUER_URL_MISSING, KEY_MISSING, Problem, RefusedError
+from wi_operator.issuer.problems import ISSUER_URL_MISSING, Problem, RefusedError, unverified
 from wi_operator.issuer.settings import IssuerSettings
 
 CREDENTIALS_LIMIT = 64
@@ -64,12 +63,16 @@ class Grants:
     keyring: Keyring
     settings: IssuerSettings
     clock: Clock
+    internal_ca: Callable[[], str] = str
+    """Returns the bundle of the internal CA, PEM: pods learn a next CA before it signs."""
 
     def decide(self, caller: Caller, names: Sequence[str]) -> GrantAnswer:
         """Resolve each name in the caller's own namespace; raises ``RefusedError`` 403 for an unknown namespace."""
         organization = self.index.organizations.get(caller.namespace)
         if organization is None:
             raise RefusedError(Problem.of(403, issuer.NAMESPACE_UNKNOWN, namespace=caller.namespace))
+        if organization is Organization.UNVERIFIED:
+            raise RefusedError(unverified(caller.namespace))
         links: list[tuple[str, Link, AzureEndpoints]] = []
         refusals: list[tuple[str, Refusal]] = []
         for name in names:
@@ -109,6 +112,7 @@ class Grants:
             caller.namespace,
             organization.id,
             self.keyring.epoch,
+            hashlib.sha256(self.internal_ca().encode()).hexdigest(),
             [
                 (name, link.credential.uid, link.credential.generation, link.config.uid, link.config.generation)
                 for name, link, _ in links
@@ -121,9 +125,7 @@ class Grants:
         """Return the grant document; raises ``RefusedError`` 503 without issuer URL or key."""
         if not self.settings.public_url:
             raise RefusedError(ISSUER_URL_MISSING)
-        key = self.keyring.signing()
-        if key is None:
-            raise RefusedError(KEY_MISSING)
+        key = self.keyring.require_signing()
         organization = answer.organization.id
         bundles = [self.settings.extra_ca, *(endpoints.ca_bundle for _, _, endpoints in answer.links)]
         return {
@@ -133,6 +135,7 @@ class Grants:
             "keyEpoch": self.keyring.epoch,
             "grants": [self._grant(caller, organization, key, *entry) for entry in answer.links],
             "refusals": [_render_refusal(name, refusal) for name, refusal in answer.refusals],
+            "issuerCaBundle": self.internal_ca(),
             "caBundle": "\n".join(dict.fromkeys(bundle.strip() for bundle in bundles if bundle.strip())),
         }
 
@@ -145,7 +148,7 @@ class Grants:
             organization=organization,
             audience=endpoints.audience,
             now=self.clock.now(),
-            lifetime=GRANT_SECONDS,
+            lifetime=self.settings.grant_seconds,
             purpose="grant",
             namespace=caller.namespace,
             account=caller.account,

@@ -11,15 +11,20 @@ from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ApiError, NotFoundError
 from wi_operator.core.clock import Clock
 from wi_operator.federation.azure import AzureEndpoints
-from wi_operator.federation.claims import HANDSHAKE_SECONDS
 from wi_operator.federation.diagnosis import issuer, links
-from wi_operator.index.objects import AZURE, Config
+from wi_operator.index.objects import AZURE, Config, Organization
 from wi_operator.index.store import Index
 from wi_operator.issuer.assertions import issue_assertion
 from wi_operator.issuer.callers import Caller
 from wi_operator.issuer.documents import discovery_body, jwks_body
 from wi_operator.issuer.keyring import Keyring
-from wi_operator.issuer.problems import ISSUER_URL_MISSING, KEY_MISSING, KUBERNETES_UNAVAILABLE, Problem, RefusedError
+from wi_operator.issuer.problems import (
+    ISSUER_URL_MISSING,
+    KUBERNETES_UNAVAILABLE,
+    Problem,
+    RefusedError,
+    unverified,
+)
 from wi_operator.issuer.settings import IssuerSettings
 
 
@@ -65,9 +70,9 @@ class Handshakes:
             raise RefusedError(ISSUER_URL_MISSING)
         config = await self._read(request)
         organization = self.index.organizations.get(request.namespace)
-        key = self.keyring.signing()
-        if key is None:
-            raise RefusedError(KEY_MISSING)
+        key = self.keyring.require_signing()
+        if organization is Organization.UNVERIFIED:
+            raise RefusedError(unverified(request.namespace))
         if organization is None or config.provider != AZURE:
             asking = f"WorkloadIdentityConfig '{config.key}'"
             raise RefusedError(Problem.of(409, links.NOT_SUPPORTED_YET, object=asking, what=config.provider))
@@ -77,7 +82,7 @@ class Handshakes:
             organization=organization.id,
             audience=AzureEndpoints.from_block(config.azure).audience,
             now=self.clock.now(),
-            lifetime=HANDSHAKE_SECONDS,
+            lifetime=self.settings.handshake_seconds,
             purpose="handshake",
             namespace=request.namespace,
             config=request.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -20,12 +21,14 @@ class Problem:
     reason: str
     detail: str
     remedy: str
+    retry_after: int = 0
+    """Seconds; 0 means that there is nothing to wait for, or nobody knows how long."""
 
     @classmethod
-    def of(cls, status: int, row: Row, **facts: str) -> Problem:
+    def of(cls, status: int, row: Row, *, retry_after: int = 0, **facts: str) -> Problem:
         """Return the refusal that ``row`` describes, filled with ``facts``."""
         diagnosis = row.diagnose(**facts)
-        return cls(status, row.reason, diagnosis.cause, diagnosis.remedy)
+        return cls(status, row.reason, diagnosis.cause, diagnosis.remedy, retry_after)
 
     def render(self) -> dict[str, object]:
         """Return the problem document."""
@@ -47,8 +50,21 @@ class RefusedError(WorkloadIdentityError):
         self.problem = problem
 
 
-ISSUER_URL_MISSING = Problem.of(503, rows.URL_MISSING)
-KEY_MISSING = Problem.of(503, rows.KEY_MISSING)
-KUBERNETES_UNAVAILABLE = Problem.of(503, rows.KUBERNETES_UNAVAILABLE)
-NOT_SYNCED = Problem.of(503, rows.NOT_SYNCED)
+ISSUER_URL_MISSING = Problem.of(503, rows.URL_MISSING, retry_after=60)
+KEY_MISSING = Problem.of(503, rows.KEY_MISSING, retry_after=2)
+KEY_LOST = Problem.of(503, rows.KEY_LOST, retry_after=60)
+KUBERNETES_UNAVAILABLE = Problem.of(503, rows.KUBERNETES_UNAVAILABLE, retry_after=2)
+NOT_SYNCED = Problem.of(503, rows.NOT_SYNCED, retry_after=1)
 TOKEN_REJECTED = Problem.of(401, rows.TOKEN_REJECTED)
+
+
+def too_many(what: str, wait: float) -> Problem:
+    """Return the refusal of one that asks too often; ``wait`` in seconds."""
+    return Problem.of(
+        429, rows.TOO_MANY_REQUESTS, retry_after=max(1, math.ceil(wait)), detail=f"too many requests of {what}"
+    )
+
+
+def unverified(namespace: str) -> Problem:
+    """Return the refusal of a namespace whose organization is not believed."""
+    return Problem.of(503, rows.ORGANIZATION_UNVERIFIED, retry_after=60, namespace=namespace)

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from wi_operator import health
 from wi_operator.core.log import configure, fields
 from wi_operator.federation.discovery import check_issuer_url
+from wi_operator.federation.rotation import RotationSettings
 from wi_operator.reconcile.leadership import LeadershipLostError
 from wi_operator.reconcile.process import Controller
 from wi_operator.reconcile.settings import ControllerSettings
@@ -35,6 +36,12 @@ async def run() -> int:
             extra_ca_file=settings.extra_ca_file,
             allowed_hosts=settings.allowed_hosts,
             recheck_seconds=settings.recheck_seconds,
+            own_keys=settings.own_keys,
+            rotation=RotationSettings(
+                every=settings.rotate_seconds,
+                publish_before=settings.publish_before_seconds,
+                retire_after=settings.retire_after_seconds,
+            ),
         )
     )
     runner = await health.start(

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -21,6 +21,7 @@ from wi_operator.index.store import Index
 from wi_operator.settings import CommonSettings
 
 Fact = Callable[[], bool]
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +56,37 @@ class Drain:
             response.headers["Connection"] = "close"
 
 
-def follow_objects(client: KubernetesClient, index: Index, *, namespaces: bool) -> list[Watch]:
-    """Return the watches that keep ``index`` true."""
-    watches = [
+def follow_objects(client: KubernetesClient, index: Index) -> list[Watch]:
+    """Return the watches that keep configs and credentials of ``index`` true."""
+    return [
         Watch(client, paths.CONFIGS, index.put_config, index.drop_config),
         Watch(client, paths.CREDENTIALS, index.put_credential, index.drop_credential),
     ]
-    if namespaces:
-        watches.append(Watch(client, paths.NAMESPACES, index.put_namespace, index.drop_namespace))
-    return watches
 
 
 def all_synced(watches: list[Watch]) -> Fact:
     """Return the fact that every watch has shown its first full list."""
     return lambda: all(watch.synced.is_set() for watch in watches)
+
+
+class Refreshed(Generic[T]):
+    """What is built from mounted files, built again every few seconds: requests themselves read no file."""
+
+    SECONDS = 5.0
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self._build = build
+        self._current = build()
+
+    def get(self) -> T:
+        """Return the last one built."""
+        return self._current
+
+    async def follow(self) -> None:
+        """Build again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(self.SECONDS)
+            self._current = await asyncio.to_thread(self._build)
 
 
 @contextlib.asynccontextmanager

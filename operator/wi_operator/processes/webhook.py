@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
@@ -16,6 +15,7 @@ from wi_operator.core.log import configure
 from wi_operator.index.store import Index
 from wi_operator.processes.running import (
     Drain,
+    Refreshed,
     all_synced,
     follow_objects,
     open_client,
@@ -43,10 +43,10 @@ async def run() -> int:
             log_level=settings.sidecar_log_level,
         )
 
-    current = _Refreshed(injection)
+    current = Refreshed(injection)
     drain = Drain(settings.drain_seconds)
     async with open_client() as client:
-        watches = follow_objects(client, index, namespaces=False)
+        watches = follow_objects(client, index)
         is_synced = all_synced(watches)
         app = admission_server.build_app(
             index=index,
@@ -63,21 +63,3 @@ async def run() -> int:
         await run_until_stopped([watch.run() for watch in watches] + [current.follow()], drain)
         await asyncio.gather(*(runner.cleanup() for runner in runners))
     return 0
-
-
-class _Refreshed:
-    """Injection settings, built again every few seconds: admission itself reads no file."""
-
-    SECONDS = 5.0
-
-    def __init__(self, build: Callable[[], InjectionSettings]) -> None:
-        self._build = build
-        self._current = build()
-
-    def get(self) -> InjectionSettings:
-        return self._current
-
-    async def follow(self) -> None:
-        while True:
-            await asyncio.sleep(self.SECONDS)
-            self._current = await asyncio.to_thread(self._build)

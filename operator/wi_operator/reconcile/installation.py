@@ -1,13 +1,4 @@
-"""What an installation needs once: internal CA, certificates, signing key, and the CA in the webhook configurations.
-
-The signing key is made once and never silently again. Order, and why a crash between two steps is harmless:
-
-1. If ConfigMap ``wi-issuer-state`` exists, no Secret is ever created: a Secret that is gone then is ``KeyLost``.
-2. Otherwise Secret ``wi-issuer-keys`` is created (create-only) with its key id in an annotation. If it exists already (a
-   crash after this step, or another replica), its *metadata* tells the key id; the key itself is not read.
-3. The state is created (create-only) with that key id. Whoever loses the race wrote the same id, since the Secret
-   is never replaced here.
-"""
+"""What an installation needs: internal CA and its bundle, certificates, signing keys, the CA in the webhook configurations."""
 
 from __future__ import annotations
 
@@ -16,54 +7,58 @@ import base64
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from wi_operator.api import names, reasons
+from wi_operator.api import names
 from wi_operator.cluster.client import KubernetesClient
-from wi_operator.cluster.errors import ApiError, ConflictError, NotFoundError
+from wi_operator.cluster.errors import ApiError, NotFoundError
 from wi_operator.cluster.paths import configmaps_path, secrets_path, webhook_configuration_path
 from wi_operator.core.clock import Clock
 from wi_operator.core.log import fields
 from wi_operator.federation import certificates
 from wi_operator.federation.certificates import CertificateError, Pair
-from wi_operator.federation.keys import (
-    KEYS_FILE,
-    STATE_FILE,
-    KeyEntry,
-    KeysError,
-    KeyState,
-    generate_key_set,
-    initial_state,
-)
+from wi_operator.reconcile.authority import InternalAuthority, read_pair
+from wi_operator.reconcile.objects import system_object
 
-KID_ANNOTATION = f"{names.GROUP}/kid"
-CHECK_SECONDS = 3600.0
+CHECK_SECONDS = 30.0
 INCOMPLETE_SECONDS = 15.0
 WEBHOOK_KINDS = ("mutating", "validating")
-PART_OF = {"app.kubernetes.io/part-of": names.FIELD_MANAGER}
 
 log = logging.getLogger(__name__)
 
 
+class Keys(Protocol):
+    """The signing keys as far as the installation is concerned."""
+
+    async def ensure(self) -> bool:
+        """Make what is missing; return whether all is in order."""
+
+
 @dataclass(slots=True)
 class Installation:
-    """Keeps the installation's objects right; run by the leader only, harmless when two do."""
+    """Keeps the installation's objects right; run by the leader only, harmless when two do. ``keys`` ``None``: not ours."""
 
     client: KubernetesClient
     namespace: str
     clock: Clock
+    keys: Keys | None = None
     authority: str = field(default="", init=False)
-    """The internal CA, PEM; empty until the first ``ensure``."""
+    """The bundle of the internal CA, PEM; empty until the first ``ensure``."""
+    _internal: InternalAuthority = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._internal = InternalAuthority(self.client, self.namespace, self.clock)
 
     async def ensure(self) -> float:
         """Create and renew what is missing or old; return seconds until the next look. Raises ``ApiError``."""
-        authority = await self._ensure_authority()
-        await self._ensure_leaf(names.ISSUER_TLS_SECRET, authority, self._issuer_names())
-        await self._ensure_leaf(names.WEBHOOK_TLS_SECRET, authority, self._webhook_names())
-        await self._ensure_bundle(authority.certificate)
-        self.authority = authority.certificate
-        has_keys = await self._ensure_keys()
-        present = [await self._ensure_webhooks(kind, authority.certificate) for kind in WEBHOOK_KINDS]
+        authorities = await self._internal.ensure()
+        # Everybody must trust the next CA before it signs: bundle and webhook configurations come before the leaves.
+        await self._ensure_bundle(authorities.bundle)
+        self.authority = authorities.bundle
+        present = [await self._ensure_webhooks(kind, authorities.bundle) for kind in WEBHOOK_KINDS]
+        await self._ensure_leaf(names.ISSUER_TLS_SECRET, authorities.active, self._issuer_names())
+        await self._ensure_leaf(names.WEBHOOK_TLS_SECRET, authorities.active, self._webhook_names())
+        has_keys = self.keys is None or await self.keys.ensure()
         return CHECK_SECONDS if has_keys and all(present) else INCOMPLETE_SECONDS
 
     def _issuer_names(self) -> tuple[str, ...]:
@@ -76,22 +71,6 @@ class Installation:
     def _service_names(self, service: str) -> tuple[str, ...]:
         short = f"{service}.{self.namespace}.svc"
         return short, f"{short}.cluster.local"
-
-    async def _ensure_authority(self) -> Pair:
-        found = await self._read_pair(names.CA_SECRET)
-        if found is not None:
-            return found[0]
-        pair = await asyncio.to_thread(certificates.generate_authority, self.clock.now())
-        try:
-            await self.client.create(secrets_path(self.namespace), self._tls_secret(names.CA_SECRET, pair))
-        except ConflictError:
-            # Another replica was faster: its CA is the one.
-            found = await self._read_pair(names.CA_SECRET)
-            if found is None:
-                raise
-            return found[0]
-        log.info("internal CA created", extra=fields(secret=names.CA_SECRET))
-        return pair
 
     async def _ensure_leaf(self, name: str, authority: Pair, hosts: tuple[str, ...]) -> None:
         found, now = await self._read_pair(name), self.clock.now()
@@ -112,19 +91,11 @@ class Installation:
         except NotFoundError:
             return None
         data: Mapping[str, str] = secret.get("data") or {}
-        return Pair(_decode(data, "tls.crt", name), _decode(data, "tls.key", name)), secret["metadata"][
-            "resourceVersion"
-        ]
+        return read_pair(data, name), secret["metadata"]["resourceVersion"]
 
-    def _tls_secret(self, name: str, pair: Pair, authority: str = "") -> dict[str, Any]:
-        data = {"tls.crt": _encode(pair.certificate), "tls.key": _encode(pair.key)}
-        if authority:
-            data["ca.crt"] = _encode(authority)
-        return {**self._object("Secret", name), "type": "kubernetes.io/tls", "data": data}
-
-    def _object(self, kind: str, name: str) -> dict[str, Any]:
-        metadata = {"name": name, "namespace": self.namespace, "labels": dict(PART_OF)}
-        return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
+    def _tls_secret(self, name: str, pair: Pair, authority: str) -> dict[str, Any]:
+        data = {"tls.crt": _encode(pair.certificate), "tls.key": _encode(pair.key), "ca.crt": _encode(authority)}
+        return {**system_object("Secret", name, self.namespace), "type": "kubernetes.io/tls", "data": data}
 
     async def _ensure_bundle(self, authority: str) -> None:
         path = configmaps_path(self.namespace, names.CA_CONFIGMAP)
@@ -134,75 +105,8 @@ class Installation:
                 return
         except NotFoundError:
             log.info("public CA bundle is missing: writing it", extra=fields(configmap=names.CA_CONFIGMAP))
-        body = {**self._object("ConfigMap", names.CA_CONFIGMAP), "data": wanted}
+        body = {**system_object("ConfigMap", names.CA_CONFIGMAP, self.namespace), "data": wanted}
         await self.client.apply(path, body, manager=names.FIELD_MANAGER)
-
-    async def _ensure_keys(self) -> bool:
-        """Return whether key and state fit; see the module's text for the order."""
-        state = await self._read_state()
-        if state is not None:
-            return await self._compare_keys(state)
-        fresh = await asyncio.to_thread(generate_key_set, self.clock.now())
-        secret = self._object("Secret", names.KEYS_SECRET)
-        secret["metadata"]["annotations"] = {KID_ANNOTATION: fresh.keys[0].kid}
-        secret |= {"type": "Opaque", "data": {KEYS_FILE: _encode(fresh.render())}}
-        try:
-            await self.client.create(secrets_path(self.namespace), secret)
-        except ConflictError:
-            kid = await self._read_kid()
-            if not kid:
-                log.error(
-                    "the Secret with the signing keys was not made by this operator: write its key id into the annotation",
-                    extra=fields(secret=names.KEYS_SECRET, annotation=KID_ANNOTATION),
-                )
-                return False
-            moment = float(int(self.clock.now()))
-            timetable = KeyState((KeyEntry(kid, moment, moment),))
-        else:
-            timetable = initial_state(fresh, self.clock.now())
-            log.info("signing key created", extra=fields(secret=names.KEYS_SECRET, kid=fresh.keys[0].kid))
-        body = {**self._object("ConfigMap", names.STATE_CONFIGMAP), "data": {STATE_FILE: timetable.render()}}
-        try:
-            await self.client.create(configmaps_path(self.namespace), body)
-        except ConflictError:
-            log.info("another replica recorded the signing key", extra=fields(configmap=names.STATE_CONFIGMAP))
-        return True
-
-    async def _read_state(self) -> KeyState | None:
-        try:
-            found = await self.client.get(configmaps_path(self.namespace, names.STATE_CONFIGMAP))
-        except NotFoundError:
-            return None
-        try:
-            return KeyState.parse((found.get("data") or {}).get(STATE_FILE, ""))
-        except KeysError as error:
-            # Unreadable is not absent: making a new key now would be the silent replacement that must not happen.
-            log.error(
-                "the record of the signing keys is unreadable: restore it",
-                extra=fields(configmap=names.STATE_CONFIGMAP, error=str(error)),
-            )
-            return KeyState(())
-
-    async def _compare_keys(self, state: KeyState) -> bool:
-        try:
-            kid = await self._read_kid()
-        except NotFoundError:
-            log.error(
-                "the signing key is lost: restore the Secret; nothing is signed with a new one unasked",
-                extra=fields(secret=names.KEYS_SECRET, reason=reasons.KEY_LOST),
-            )
-            return False
-        if kid and kid not in {entry.kid for entry in state.entries}:
-            log.error(
-                "the Secret holds another signing key than recorded: restore the Secret",
-                extra=fields(secret=names.KEYS_SECRET, kid=kid, reason=reasons.KEY_LOST),
-            )
-            return False
-        return True
-
-    async def _read_kid(self) -> str:
-        found = await self.client.read_metadata(secrets_path(self.namespace, names.KEYS_SECRET))
-        return str((found["metadata"].get("annotations") or {}).get(KID_ANNOTATION, ""))
 
     async def _ensure_webhooks(self, kind: str, authority: str) -> bool:
         """Apply ``caBundle``, and nothing else, to each webhook of a configuration; false while there is none."""
@@ -244,10 +148,3 @@ class Installation:
 
 def _encode(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-def _decode(data: Mapping[str, str], entry: str, secret: str) -> str:
-    try:
-        return base64.b64decode(data.get(entry, ""), validate=True).decode()
-    except ValueError:
-        raise CertificateError(f"{entry} of Secret {secret} is not text") from None

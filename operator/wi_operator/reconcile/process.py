@@ -16,17 +16,20 @@ from wi_operator.core.log import fields
 from wi_operator.federation.certificates import CertificateError
 from wi_operator.reconcile.audit import Audit
 from wi_operator.reconcile.catch_up import catch_up
+from wi_operator.reconcile.connections import trust
 from wi_operator.reconcile.gather import Gatherer
 from wi_operator.reconcile.handlers import watch
 from wi_operator.reconcile.handshake import Handshaker
 from wi_operator.reconcile.installation import Installation
 from wi_operator.reconcile.leadership import BoundedLock, end, lead
 from wi_operator.reconcile.probes import Probes
+from wi_operator.reconcile.public_keys import fetch_kids
 from wi_operator.reconcile.publication import KEEP_SECONDS, Publication
 from wi_operator.reconcile.queue import KeyedQueue
 from wi_operator.reconcile.reconciler import Reconciler
 from wi_operator.reconcile.routes import lanes_of
 from wi_operator.reconcile.settings import ControllerSettings
+from wi_operator.reconcile.signing_keys import SigningKeys
 from wi_operator.reconcile.store import Store
 
 PREPARE_SECONDS = 3.0
@@ -51,10 +54,11 @@ class Controller:
     _watching: asyncio.Event = field(default_factory=asyncio.Event)
     _leading: bool = False
     _beat: float = field(init=False)
+    _keys: SigningKeys | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._beat = self.clock.monotonic()
-        self.installation = Installation(self.client, self.settings.namespace, self.clock)
+        self.installation = Installation(self.client, self.settings.namespace, self.clock, self._signing_keys())
         store = Store()
         self._handshaker = Handshaker(
             grants_url=self.settings.grants_url,
@@ -118,6 +122,8 @@ class Controller:
         self._leading = True
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.installation.keep())
+            if self._keys is not None:
+                tasks.create_task(self._keys.keep())
             tasks.create_task(self.reconciler.queue.run(self.reconciler.reconcile))
 
     async def _prepare(self) -> None:
@@ -141,6 +147,17 @@ class Controller:
         while True:
             self._beat = self.clock.monotonic()
             await asyncio.sleep(SILENCE_LIMIT / 12)
+
+    def _signing_keys(self) -> SigningKeys | None:
+        if self.settings.own_keys:
+            return None
+
+        async def fetch() -> frozenset[str]:
+            return await fetch_kids(self.settings.public_url, trust(extra=self._extra_ca()))
+
+        rotation = self.settings.rotation
+        self._keys = SigningKeys(self.client, self.settings.namespace, self.clock, rotation, fetch)
+        return self._keys
 
     def _issuer_ca(self) -> str:
         file = self.settings.issuer_ca_file

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wi_operator.api import names
+from wi_operator.federation.rotation import RotationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class ControllerSettings:
     """Settings of the controller process; times in seconds.
 
     ``public_url`` may be empty (no issuer URL yet); ``extra_ca_file`` is PEM for the clouds' hosts, ``issuer_ca_file`` replaces
-    the internal CA on the way to the issuer (outside a cluster).
+    the internal CA on the way to the issuer (outside a cluster). ``own_keys``: an administrator keeps the signing keys.
     """
 
     namespace: str
@@ -26,6 +27,8 @@ class ControllerSettings:
     allowed_hosts: tuple[str, ...] = ()
     recheck_seconds: float = 600.0
     concurrency: int = 32
+    own_keys: bool = False
+    rotation: RotationSettings = field(default_factory=RotationSettings)
     lease_name: str = names.CONTROLLER
     lease_seconds: float = 12.0
     renew_seconds: float = 8.0

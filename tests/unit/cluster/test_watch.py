@@ -32,8 +32,8 @@ class ScriptedClient(KubernetesClient):
         following = str(start + 2) if start + 2 < len(self.current) else ""
         return {"metadata": {"continue": following, "resourceVersion": "100"}, "items": self.current[start : start + 2]}
 
-    async def watch(self, path, *, resource_version):
-        del path
+    async def watch(self, path, *, resource_version, selectors=None):
+        del path, selectors
         self.versions.append(resource_version)
         for entry in self.scripts.pop(0) if self.scripts else [None]:
             if entry is None:

@@ -1,30 +1,19 @@
-"""Signing keys and their timetable."""
+"""Signing keys."""
 
 import base64
 import hashlib
 import hmac
-import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from wi_operator.federation.keys import (
-    KeyEntry,
-    KeysError,
-    KeySet,
-    KeyState,
-    generate_key_set,
-    initial_state,
-    thumbprint,
-)
-
-NOW = 1_795_000_000.7
+from wi_operator.federation.keys import KeysError, KeySet, generate_key_set, thumbprint
 
 
 @pytest.fixture(scope="module")
 def key_set():
-    return generate_key_set(NOW)
+    return generate_key_set()
 
 
 def test_the_thumbprint_is_that_of_the_example_in_rfc_7638():
@@ -42,7 +31,6 @@ def test_a_key_set_survives_rendering(key_set):
     read = KeySet.parse(key_set.render())
     assert [key.kid for key in read.keys] == [key.kid for key in key_set.keys]
     assert read.keys[0].private_key.private_numbers() == key_set.keys[0].private_key.private_numbers()
-    assert read.keys[0].created_at == int(NOW)
     assert read.fingerprint_key == key_set.fingerprint_key
     assert read.find(read.keys[0].kid) is read.keys[0]
     assert read.find("other") is None
@@ -65,56 +53,39 @@ def test_the_fingerprint_key_is_hkdf_of_the_organization(key_set):
 
 def pem_of(bits):
     key = generate_private_key(65537, bits)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda document: document.pop("keys"), "holds no keys"),
-        (lambda document: document.update(keys=[]), "holds no keys"),
-        (lambda document: document.update(keys=["x"]), "key 0 of keys.json has no pem"),
-        (lambda document: document["keys"][0].update(pem="planted"), "not an unencrypted private key"),
-        (lambda document: document["keys"][0].update(pem=pem_of(1024)), "at least 2048 bits"),
-        (lambda document: document["keys"][0].update(kid="x"), "not its thumbprint"),
-        (lambda document: document["keys"][0].update(createdAt="soon"), "createdAt of key 0"),
-        (lambda document: document["keys"].append(document["keys"][0]), "same key twice"),
-        (lambda document: document.update(fingerprintKey="AAAA"), "32 bytes"),
-        (lambda document: document.update(fingerprintKey=7), "32 bytes"),
+        (
+            lambda entries: [entries.pop(name) for name in list(entries) if name.endswith(".pem")],
+            "holds no signing key",
+        ),
+        (lambda entries: entries.update({"x.pem": b"planted"}), "not an unencrypted private key"),
+        (lambda entries: entries.update({"x.pem": pem_of(1024)}), "at least 2048 bits"),
+        (lambda entries: entries.update({"x.pem": pem_of(2048)}), "does not bear the name of its key"),
+        (lambda entries: entries.update({"fingerprint.key": b"planted"}), "32 bytes"),
+        (lambda entries: entries.pop("fingerprint.key"), "32 bytes"),
     ],
 )
 def test_a_bad_key_set_is_refused_without_quoting_it(key_set, change, text):
-    document = json.loads(key_set.render())
-    change(document)
+    entries = key_set.render()
+    change(entries)
     with pytest.raises(KeysError, match=text) as caught:
-        KeySet.parse(json.dumps(document))
+        KeySet.parse(entries)
     assert "planted" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"keys":[],"epoch":"1"}', '{"keys":[{}],"epoch":1}'])
-def test_a_bad_state_is_refused(text):
-    with pytest.raises(KeysError, match=r"state\.json"):
-        KeyState.parse(text)
+def test_entries_of_others_are_none_of_ours(key_set):
+    assert KeySet.parse(key_set.render() | {"notes.txt": b"planted"}).keys[0].kid == key_set.keys[0].kid
 
 
-def test_the_first_key_signs_at_once(key_set):
-    state = KeyState.parse(initial_state(key_set, NOW).render())
-    assert state.published(NOW) == (key_set.keys[0].kid,)
-    assert state.signing(NOW) == key_set.keys[0].kid
-    assert state.epoch == 1
-    assert state.signing(NOW - 10) is None
-
-
-def test_a_rotation_acts_on_the_clock():
-    state = KeyState((KeyEntry("old", 0, 0, retire_after=300), KeyEntry("new", 100, 200)), epoch=2)
-    assert KeyState.parse(state.render()) == state
-    moments = (0, 99, 100, 199, 200, 299, 300)
-    assert [(state.published(now), state.signing(now)) for now in moments] == [
-        (("old",), "old"),
-        (("old",), "old"),
-        (("old", "new"), "old"),
-        (("old", "new"), "old"),
-        (("old", "new"), "new"),
-        (("old", "new"), "new"),
-        (("new",), "new"),
-    ]
+def test_own_keys_keep_their_order_and_a_new_first_one_keeps_the_fingerprints(key_set):
+    old, new = key_set.keys[0].render().decode(), pem_of(2048).decode()
+    before, after = KeySet.parse_own(old), KeySet.parse_own(f"{new}\n{old}")
+    assert [key.kid for key in after.keys][1] == before.keys[0].kid
+    assert after.fingerprint_key == before.fingerprint_key != key_set.fingerprint_key
+    with pytest.raises(KeysError, match="no private key"):
+        KeySet.parse_own("planted")

@@ -6,7 +6,7 @@ from wi_operator.core.log import FIELDS
 from wi_operator.federation.keys import generate_signing_key
 from wi_operator.issuer.assertions import issue_assertion
 
-KEY = generate_signing_key(1_795_000_000.0)
+KEY = generate_signing_key()
 
 
 def test_one_audit_line_names_everything_but_the_token(caplog):

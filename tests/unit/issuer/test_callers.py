@@ -1,5 +1,6 @@
 """Who is calling is what the token review proves, and nothing less."""
 
+import asyncio
 import base64
 import json
 
@@ -54,17 +55,18 @@ def test_anything_less_is_rejected(status):
 class CountingClient:
     """Answers every review with ``status``."""
 
-    def __init__(self, status) -> None:
-        self.status, self.calls = status, 0
+    def __init__(self, status, *, seconds: float = 0) -> None:
+        self.status, self.calls, self.seconds = status, 0, seconds
 
     async def create(self, path, body, **query):
         del path, query
         self.calls += 1
+        await asyncio.sleep(self.seconds)
         return {"status": self.status, "spec": body["spec"]}
 
 
-def token(expires_at: float) -> SecretValue:
-    payload = base64.urlsafe_b64encode(json.dumps({"exp": expires_at}).encode()).decode().rstrip("=")
+def token(expires_at: float, audiences=("wi-issuer", "wi-issuer-controller")) -> SecretValue:
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": expires_at, "aud": audiences}).encode()).decode().rstrip("=")
     return SecretValue(f"h.{payload}.s")
 
 
@@ -97,3 +99,40 @@ async def test_a_review_for_one_audience_does_not_serve_another():
     await reviews.review(token(2e9), "wi-issuer")
     with pytest.raises(RefusedError):
         await reviews.review(token(2e9), "wi-issuer-controller")
+
+
+async def test_many_at_once_with_one_token_are_one_question():
+    client = CountingClient(GOOD, seconds=0.02)
+    reviews = CallerReviews(client, FrozenClock())
+    subject = token(2e9)
+    impatient = asyncio.create_task(reviews.review(subject, "wi-issuer"))
+    others = [asyncio.create_task(reviews.review(subject, "wi-issuer")) for _ in range(20)]
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert {caller.pod for caller in await asyncio.gather(*others)} == {"kick-1"}
+    assert client.calls == 1
+
+
+@pytest.mark.attack
+async def test_a_flood_of_invented_tokens_does_not_reach_the_api_server():
+    client = CountingClient({"authenticated": False})
+    clock = FrozenClock()
+    reviews = CallerReviews(client, clock, rate=4.0)
+
+    async def reason(subject) -> str:
+        with pytest.raises(RefusedError) as refused:
+            await reviews.review(subject, "wi-issuer")
+        return refused.value.problem.reason
+
+    for garbage in (SecretValue("x"), SecretValue("a.b.c"), token(2e9, ["other"])):
+        assert await reason(garbage) == "TokenRejected"
+    assert client.calls == 0
+    first = token(2e9)
+    assert [await reason(first) for _ in range(5)] == ["TokenRejected"] * 5
+    assert client.calls == 1
+    reasons = [await reason(token(2e9 + number)) for number in range(1, 40)]
+    assert client.calls == 20
+    assert reasons[-1] == "TooManyRequests"
+    clock.advance(5)
+    client.status = GOOD
+    assert (await reviews.review(token(3e9), "wi-issuer")).pod == "kick-1"

@@ -4,16 +4,16 @@ import jwt
 import pytest
 
 from wi_operator.core.clock import FrozenClock
-from wi_operator.federation.keys import KeyState, generate_key_set, initial_state
+from wi_operator.federation.keys import generate_key_set
 from wi_operator.index.store import Index
 from wi_operator.issuer.callers import Caller
 from wi_operator.issuer.grants import Grants, read_request
-from wi_operator.issuer.problems import RefusedError
+from wi_operator.issuer.problems import KEY_MISSING, RefusedError
 from wi_operator.issuer.settings import IssuerSettings
 
 ISSUER = "https://identity.example.com"
 ORGANIZATION = "0f9a3c5e-1111-4222-8333-444455556666"
-KEY_SET = generate_key_set(1_795_000_000.0)
+KEY_SET = generate_key_set()
 
 
 class FixedKeyring:
@@ -24,8 +24,10 @@ class FixedKeyring:
     def __init__(self, *, signs: bool = True) -> None:
         self._signs = signs
 
-    def signing(self):
-        return KEY_SET.keys[0] if self._signs else None
+    def require_signing(self):
+        if not self._signs:
+            raise RefusedError(KEY_MISSING)
+        return KEY_SET.keys[0]
 
     def fingerprint_key_of(self, organization: str) -> bytes:
         return KEY_SET.fingerprint_key_of(organization)
@@ -192,8 +194,3 @@ def test_a_body_that_names_more_or_less_than_credentials_is_refused(body):
 
 def test_a_name_asked_twice_is_granted_once():
     assert read_request({"credentials": ["demo", "", "demo"]}) == ["demo", ""]
-
-
-def test_the_first_key_of_an_installation_signs_at_once():
-    state = initial_state(KEY_SET, 1_795_000_000.0)
-    assert KeyState.parse(state.render()).signing(1_795_000_000.0) == KEY_SET.keys[0].kid

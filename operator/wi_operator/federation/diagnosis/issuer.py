@@ -33,6 +33,12 @@ KEY_LOST = _row(
     'Restore the Secret with its annotations, or accept the loss: see docs/issuer.md, "A lost key".',
     EVERYWHERE,
 )
+ORGANIZATION_UNVERIFIED = _row(
+    "OrganizationUnverified",
+    "The organization of namespace '{namespace}' was set while the policy that guards it was not in force.",
+    "Install the chart again, and let an administrator set the annotation identity.crewai.com/organization anew.",
+    EVERYWHERE,
+)
 KUBERNETES_UNAVAILABLE = _row(
     "KubernetesUnavailable",
     "The Kubernetes API did not answer the issuer.",
@@ -44,7 +50,11 @@ NOT_SYNCED = _row(
     "NotSynced", "The issuer has not read its objects yet.", "It is tried again.", EVERYWHERE, Retry.TRANSIENT
 )
 TOO_MANY_REQUESTS = _row(
-    "TooManyRequests", "The issuer limits this caller: {detail}.", "It is tried again.", PODS, Retry.TRANSIENT
+    "TooManyRequests",
+    "The issuer limits this caller: {detail}.",
+    "It is tried again; whoever needs more: raise `issuer.rates` of the chart.",
+    PODS,
+    Retry.TRANSIENT,
 )
 TOKEN_REJECTED = _row(
     "TokenRejected",
@@ -75,6 +85,7 @@ ROWS = (
     URL_MISSING,
     KEY_MISSING,
     KEY_LOST,
+    ORGANIZATION_UNVERIFIED,
     KUBERNETES_UNAVAILABLE,
     NOT_SYNCED,
     TOO_MANY_REQUESTS,
