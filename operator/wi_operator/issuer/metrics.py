@@ -1,4 +1,4 @@
-"""The issuer's metrics; no label holds a name that a tenant can choose but the namespace of nothing at all."""
+"""The issuer's metrics; no label holds a text that a tenant can choose."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RequestMetrics:
         self._answers.labels(door, outcome).inc()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class StateMetrics(Collector):
     """What the issuer knows at the moment of the scrape."""
 
@@ -49,7 +49,7 @@ class StateMetrics(Collector):
         yield GaugeMetricFamily(
             "wi_issuer_organization_policy_in_force",
             "0 while the policy of organizations is missing or modified.",
-            not self.organizations.fault,
+            float(not self.organizations.fault),
         )
         yield GaugeMetricFamily(
             "wi_issuer_organizations_disputed",

@@ -72,12 +72,17 @@ class SigningKeys:
     settings: RotationSettings
     fetch_kids: FetchKids
     _told: tuple[str, float] = field(default=("", 0.0), init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def ensure(self) -> bool:
         """Make the first key if there is none, and take the next step of a rotation; return whether all is in order.
 
         Raises ``ApiError``.
         """
+        async with self._lock:
+            return await self._ensure()
+
+    async def _ensure(self) -> bool:
         record = await self._read_record()
         if record is None:
             return await self._begin()

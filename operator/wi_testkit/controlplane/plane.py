@@ -19,7 +19,7 @@ from wi_testkit.controlplane.errors import ControlPlaneError, NotReadyError
 from wi_testkit.controlplane.etcd import Etcd
 from wi_testkit.controlplane.kubeconfig import write_kubeconfig
 from wi_testkit.controlplane.modules import KUBERNETES
-from wi_testkit.controlplane.pki import Authority
+from wi_testkit.controlplane.pki import Authority, KeyPair
 from wi_testkit.controlplane.processes import Process, Register, identify, spawn, terminate
 from wi_testkit.controlplane.progress import Progress, Silence
 from wi_testkit.controlplane.readiness import answers, wait_until
@@ -92,6 +92,11 @@ class Plane:
         return self._authority.bundle
 
     @property
+    def service_account_keys(self) -> KeyPair:
+        """What the API server signs service-account tokens with, for forgeries that are as good as they can be."""
+        return self._apiserver.credentials.service_accounts
+
+    @property
     def kubectl(self) -> Path:
         """The kubectl program."""
         return self._programs.locate("kubectl")
@@ -134,7 +139,7 @@ class Plane:
         self.state = self._claim_state()
         self._register = Register(self.state / "processes")
         self._cleanup.callback(self._remove_state)
-        etcd_port, peer_port, port, manager_port = _find_ports(4)
+        etcd_port, peer_port, port, manager_port = find_ports(4)
         self._authority = Authority.create(self.state / "pki")
         etcd = Etcd(self._programs.locate("etcd"), self.state / "etcd", etcd_port, peer_port)
         self._apiserver = self._plan_apiserver(etcd, port)
@@ -219,7 +224,7 @@ def _reap(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _find_ports(count: int) -> list[int]:
+def find_ports(count: int) -> list[int]:
     """Return ports of loopback that were free just now, all different."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
