@@ -56,13 +56,16 @@ class RsaKey:
 class StaticIssuer:
     """A running issuer. ``documents`` may be changed at any time; ``requests`` has the paths that were asked.
 
-    A document that is text is a redirect to that address.
+    A document that is text is a redirect to that address. ``statuses`` has paths that answer with another HTTP status,
+    ``delays`` those that answer so many seconds late.
     """
 
     url: str
     key: RsaKey = field(default_factory=RsaKey)
     documents: dict[str, Any] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    statuses: dict[str, int] = field(default_factory=dict)
+    delays: dict[str, float] = field(default_factory=dict)
 
     def publish(self, *keys: RsaKey) -> None:
         """Serve discovery document and key set with these keys, or with the issuer's own."""
@@ -100,16 +103,15 @@ def present(members: dict[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def running_issuer(ca: CertificateAuthority, host: str = "localhost") -> Iterator[StaticIssuer]:
     """Serve an issuer on a free port of the loopback interface, in a thread of this process."""
-    documents: dict[str, Any] = {}
-    requests: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(documents, requests))
+    issuer = StaticIssuer("")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(issuer))
     server.daemon_threads = True
     # The handshake belongs to the connection's thread: in accept() one idle client would block all others.
     server.socket = server_context(ca, host).wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        issuer = StaticIssuer(f"https://{host}:{server.server_port}", documents=documents, requests=requests)
+        issuer.url = f"https://{host}:{server.server_port}"
         issuer.publish()
         yield issuer
     finally:
@@ -127,8 +129,8 @@ def server_context(ca: CertificateAuthority, host: str) -> ssl.SSLContext:
     return context
 
 
-def handler(documents: dict[str, Any], requests: list[str]) -> type[BaseHTTPRequestHandler]:
-    """Return a handler class that serves the documents."""
+def handler(issuer: StaticIssuer) -> type[BaseHTTPRequestHandler]:
+    """Return a handler class that serves the issuer's documents."""
 
     class Documents(BaseHTTPRequestHandler):
         """Answers GET with JSON."""
@@ -137,10 +139,12 @@ def handler(documents: dict[str, Any], requests: list[str]) -> type[BaseHTTPRequ
 
         def do_GET(self) -> None:
             """Answer a document or 404."""
-            requests.append(self.path)
-            found = documents.get(self.path)
+            issuer.requests.append(self.path)
+            time.sleep(issuer.delays.get(self.path, 0))
+            found = issuer.documents.get(self.path)
             body = json.dumps(found if found is not None else {"error": "not found"}).encode()
-            self.send_response(404 if found is None else 302 if isinstance(found, str) else 200)
+            usual = 404 if found is None else 302 if isinstance(found, str) else 200
+            self.send_response(issuer.statuses.get(self.path, usual))
             if isinstance(found, str):
                 self.send_header("Location", found)
             self.send_header("Content-Type", "application/json")

@@ -1,5 +1,6 @@
 """What the emulators do by themselves, as the real services do: propagation, caches, clocks, policies, limits."""
 
+import asyncio
 import re
 import time
 from datetime import datetime
@@ -17,10 +18,11 @@ from wi_testkit.emulation.propagation import History, Nodes
 from wi_testkit.emulation.settings import Settings, changed
 from wi_testkit.entra import app as entra_app
 from wi_testkit.entra import cases as entra_cases
+from wi_testkit.entra.issuers import Issuers
 from wi_testkit.entra.service import EntraService
 from wi_testkit.entra.tokens import new_signing_key
 from wi_testkit.keyvault.access import RequestRate
-from wi_testkit.static_issuer import RsaKey, running_issuer
+from wi_testkit.static_issuer import JWKS, RsaKey, running_issuer
 
 TENANT = "55555555-5555-4555-8555-555555555555"
 CLIENT = "eeeeeeee-0000-4000-8000-000000000001"
@@ -195,6 +197,32 @@ async def test_cached_keys_are_fetched_once_until_they_expire(test_ca):
             now[0] = moment
             assert (await service.issuers.keys(issuer.url, 60)).find(issuer.key.kid)
             assert len(issuer.requests) == fetches
+
+
+async def test_all_requests_share_one_fetch_and_a_slow_issuer_delays_its_own_only(test_ca):
+    issuers = Issuers(test_ca.client_context(), time.monotonic)
+    with running_issuer(test_ca) as slow, running_issuer(test_ca) as quick:
+        slow.delays[JWKS] = 1.0
+        waiting = asyncio.gather(*(issuers.keys(slow.url, 60) for _ in range(50)))
+        begin = time.monotonic()
+        found = await asyncio.gather(*(issuers.keys(quick.url, 60) for _ in range(50)))
+        assert time.monotonic() - begin < 0.9
+        assert not waiting.done()
+        assert all(keys.find(quick.key.kid) for keys in found)
+        assert all(keys.find(slow.key.kid) for keys in await waiting)
+        assert (len(slow.requests), len(quick.requests)) == (2, 2)
+
+
+def test_an_issuer_that_fails_is_asked_again_although_its_keys_are_cached_when_it_works(token, entra, test_ca):
+    with running_issuer(test_ca) as issuer:
+        entra.set(jwksCacheSeconds=3600)
+        entra.trust(TENANT, CLIENT, "failing", issuer=issuer.url, subject=SUBJECT, audience=AUDIENCE)
+        issuer.statuses[JWKS] = 503
+        assert token(issuer) == 501661
+        del issuer.statuses[JWKS]
+        assert token(issuer) == 0
+        issuer.statuses[JWKS] = 503
+        assert token(issuer) == 0
 
 
 def test_a_rotated_key_is_unknown_until_the_cache_of_the_issuer_expires(token, entra, test_ca):

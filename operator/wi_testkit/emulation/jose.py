@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -80,12 +81,16 @@ def encode(raw: bytes) -> str:
 
 def public_key(jwk: dict[str, Any]) -> RSAPublicKey | None:
     """Read the RSA key of a JWK, or nothing if it is no usable RSA key."""
-    if jwk.get("kty") != "RSA":
-        return None
+    return rsa_key(str(jwk.get("n")), str(jwk.get("e"))) if jwk.get("kty") == "RSA" else None
+
+
+@lru_cache(maxsize=1024)
+def rsa_key(modulus: str, exponent: str) -> RSAPublicKey | None:
+    """Return the key of two encoded numbers; the same few keys verify everything, and reading one takes its time."""
     try:
-        modulus, exponent = (int.from_bytes(decode(str(jwk[name]))) for name in ("n", "e"))
-        return RSAPublicNumbers(exponent, modulus).public_key()
-    except (KeyError, ValueError):
+        numbers = RSAPublicNumbers(int.from_bytes(decode(exponent)), int.from_bytes(decode(modulus)))
+        return numbers.public_key()
+    except ValueError:
         return None
 
 

@@ -20,6 +20,7 @@ ADMIN_TOKEN_ENV = "WI_EMULATOR_ADMIN_TOKEN"
 ANNOUNCEMENT = "listening on "
 PROBE = "/healthz"
 MAX_BODY = 256 * 1024
+BACKLOG = 1024
 
 
 def argument_parser(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -89,7 +90,10 @@ async def serve(app: web.Application, listen: str, context: ssl.SSLContext) -> N
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context, shutdown_timeout=1)
+        # A thousand clients may come at once; a full queue would cost each of them a second.
+        site = web.TCPSite(
+            runner, host.strip("[]"), int(port), ssl_context=context, shutdown_timeout=1, backlog=BACKLOG
+        )
         await site.start()
         bound = runner.addresses[0]
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]

@@ -36,7 +36,9 @@ STANDARD_HEADERS = {
     "x-ms-ests-server": "2.1.11654.16 - NCUS ProdSlices",
     "x-ms-clitelem": "1,0,0,,",
 }
-COOKIES = {"x-ms-gateway-slice": "estsfd", "stsservicecookie": "estsfd"}
+COOKIES = [
+    f"{name}=estsfd; HttpOnly; Path=/; SameSite=None; Secure" for name in ("x-ms-gateway-slice", "stsservicecookie")
+]
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,8 @@ async def form_of(request: web.Request) -> dict[str, str]:
 def respond(status: int, body: dict[str, Any], trace_id: str) -> web.Response:
     """Answer JSON with the headers and cookies of the real endpoint."""
     response = web.json_response(body, status=status, headers={**STANDARD_HEADERS, "x-ms-request-id": trace_id})
-    for name, value in COOKIES.items():
-        response.set_cookie(name, value, secure=True, httponly=True, samesite="None")
+    for cookie in COOKIES:
+        response.headers.add("Set-Cookie", cookie)
     return response
 
 
