@@ -104,7 +104,8 @@ def cluster():
         cluster = Cluster(plane)
         cluster.make_namespace("before")
         cluster.must("create", "--namespace=before", item=make_pod(REFERENCE))
-        for name in ("policy-literals.yaml", "policy-organization.yaml"):
+        plane.run_kubectl("apply", "--server-side", "--filename", str(TEMPLATES.parent / "crds"))
+        for name in ("policy-literals.yaml", "policy-organization.yaml", "policy-use.yaml"):
             plane.run_kubectl("apply", "--filename", str(TEMPLATES / name))
         cluster.make_namespace("team-a", **{"pod-security.kubernetes.io/enforce": "restricted"})
         cluster.make_namespace("opted-out", **{"identity.crewai.com/allow-literal-references": "true"})
@@ -124,14 +125,15 @@ def make_workload(kind, env, label=None):
         "ReplicaSet": {"selector": selector, "template": template},
         "DaemonSet": {"selector": selector, "template": template},
         "StatefulSet": {"selector": selector, "template": template, "serviceName": "x"},
+        "ReplicationController": {"selector": {"app": "x"}, "template": template},
         "Job": {"template": once},
         "CronJob": {"schedule": "0 0 * * *", "jobTemplate": {"spec": {"template": once}}},
     }[kind]
-    group = "batch/v1" if kind in {"Job", "CronJob"} else "apps/v1"
+    group = {"Job": "batch/v1", "CronJob": "batch/v1", "ReplicationController": "v1"}.get(kind, "apps/v1")
     return {"apiVersion": group, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
 
 
-KINDS = ["Deployment", "ReplicaSet", "DaemonSet", "StatefulSet", "Job", "CronJob"]
+KINDS = ["Deployment", "ReplicaSet", "DaemonSet", "StatefulSet", "ReplicationController", "Job", "CronJob"]
 
 
 def test_the_policies_pass_the_type_checker(cluster):
@@ -141,6 +143,7 @@ def test_the_policies_pass_the_type_checker(cluster):
 
     wait_for(lambda: all("typeChecking" in status for status in read().values()))
     assert {name: status["typeChecking"] for name, status in read().items()} == {
+        "wi-config-use": {},
         "wi-literals": {},
         "wi-malformed-templates": {},
         "wi-organization": {},
@@ -231,6 +234,80 @@ def test_a_workload_from_before_can_be_scaled(cluster):
         assert "malformed reference" in done.stderr
     finally:
         cluster.must("label", "namespace", "opted-out", "identity.crewai.com/allow-literal-references=true")
+
+
+def make_credential(name="c", config="azure", **spec):
+    ref = {"workloadIdentityRef": {"name": config}} if config else {}
+    body = {"provider": "AzureKeyVault", "azureKeyVault": {"vaultUrl": "https://demo.vault.azure.net"}, **ref, **spec}
+    metadata = {"name": name, "namespace": "team-a"}
+    return {
+        "apiVersion": "identity.crewai.com/v1alpha1",
+        "kind": "SecretProviderCredential",
+        "metadata": metadata,
+        "spec": body,
+    }
+
+
+@pytest.fixture(scope="module")
+def managers(cluster):
+    """Two users who may do everything to credentials; one may use config ``azure``, the other every config."""
+    group = "rbac.authorization.k8s.io"
+    credentials = {"apiGroups": ["identity.crewai.com"], "resources": ["secretprovidercredentials"], "verbs": ["*"]}
+    use = {"apiGroups": ["identity.crewai.com"], "resources": ["workloadidentityconfigs"], "verbs": ["use"]}
+    for user, rule in (("of-azure", {**use, "resourceNames": ["azure"]}), ("of-all", use)):
+        metadata = {"name": user, "namespace": "team-a"}
+        role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [credentials, rule]}
+        binding = {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": user},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        }
+        cluster.must("apply", item=role)
+        cluster.must("apply", item=binding)
+        wait_for(lambda user=user: cluster.run("get", "spcred", "--namespace=team-a", user=user).returncode == 0)
+    wait_for(lambda: cluster.create(make_credential(config="other"), "team-a", user="of-azure")[0] is None)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    ("user", "config", "is_allowed"),
+    [
+        ("of-azure", "azure", True),
+        ("of-azure", "other", False),
+        # The default may be another config tomorrow: use of one by name is not enough.
+        ("of-azure", "", False),
+        ("of-all", "other", True),
+        ("of-all", "", True),
+    ],
+)
+def test_linking_a_config_needs_the_verb_use_on_it(cluster, managers, user, config, is_allowed):
+    made, complaint = cluster.create(make_credential(config=config), "team-a", user=user)
+    assert bool(made) is is_allowed
+    assert is_allowed or f"UseNotAllowed: {user} may not use" in complaint
+    assert is_allowed or (f"team-a/{config}" if config else "on all of its workloadidentityconfigs") in complaint
+
+
+def test_static_credentials_need_no_config(cluster, managers):
+    assert cluster.create(make_credential(config="", authMethod="ClientSecret"), "team-a", user="of-azure")[0]
+
+
+@pytest.mark.attack
+def test_a_new_vault_is_a_new_use_and_a_test_is_none(cluster, managers):
+    cluster.must("create", item=make_credential("linked", config="other"))
+
+    def patch(change, user):
+        flags = ["--namespace=team-a", "--type=merge", f"--patch={json.dumps(change)}", "--dry-run=server"]
+        return cluster.run("patch", "spcred", "linked", *flags, user=user)
+
+    vault = {"spec": {"azureKeyVault": {"vaultUrl": "https://mine.vault.azure.net"}}}
+    link = {"spec": {"workloadIdentityRef": {"name": "azure"}}}
+    test = {"metadata": {"annotations": {"identity.crewai.com/test-connection": "1"}}}
+    assert "UseNotAllowed" in patch(vault, "of-azure").stderr
+    assert patch(vault, "of-all").returncode == 0
+    assert patch(link, "of-azure").returncode == 0
+    assert patch(test, "of-azure").returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -406,12 +483,14 @@ def test_the_stored_pod_is_not_changed_by_a_second_call(injected):
 def test_a_refusal_reaches_the_user(injected):
     made, complaint = injected.create(make_pod([("DB", "secret://demo")], "true"), "team-a")
     assert made is None
-    assert "container 'app', variable 'DB': the secret's name is missing at position 13" in complaint
+    assert (
+        "container 'app', variable 'DB': MalformedReference: the secret's name is missing at position 13" in complaint
+    )
 
 
 def test_a_pod_without_command_is_refused(injected):
     _, complaint = injected.create(make_pod(REFERENCE, "true", command=[]), "team-a")
-    assert "takes secrets (DB) but has no command" in complaint
+    assert "CommandMissing: It takes secrets (DB) but has no command" in complaint
 
 
 def test_system_namespaces_are_left_alone(injected):

@@ -13,7 +13,9 @@ from typing import Any
 
 from wi_operator.admission.declaration import Entry
 from wi_operator.admission.expansion import escape_variables, expand, find_variables
-from wi_operator.api.reference import MalformedReferenceError, is_reference, is_variable_name, parse
+from wi_operator.api.reference import FORM, MalformedReferenceError, is_reference, is_variable_name, parse
+from wi_operator.federation.diagnosis import admission as rows
+from wi_operator.federation.diagnosis.base import Row
 
 # Names that the kubelet makes for Services; it knows them although env does not define them.
 _SERVICE_VARIABLE = re.compile(
@@ -26,7 +28,19 @@ class Problem:
     """Why a variable is refused."""
 
     variable: str
-    text: str
+    row: Row
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def malformed(cls, variable: str, error: MalformedReferenceError) -> Problem:
+        """Say what the parser said."""
+        correction = error.correction or f"it as {FORM}"
+        facts = {"detail": error.problem, "position": str(error.position), "correction": correction}
+        return cls(variable, rows.MALFORMED_REFERENCE, facts)
+
+    def tell(self, container: str) -> str:
+        """Return the line for the user; ``container`` is how messages call it."""
+        return rows.tell(f"{container}, variable '{self.variable}'", self.row, **self.facts)
 
 
 @dataclass(slots=True)
@@ -93,39 +107,33 @@ def _live(reading: _Reading, result: Extraction) -> list[int]:
             live.append(index)
             needed.update(reading.templates.get(index, {}).values())
         elif index in needed:
-            result.problems.append(Problem(name, "is set more than once and used in between; give it two names"))
+            result.problems.append(Problem(name, rows.VARIABLE_SET_TWICE, {"detail": name}))
     return live[::-1]
 
 
 def _entry(reading: _Reading, index: int, result: Extraction, *, has_env_from: bool) -> Entry:
     name, text = reading.names[index], reading.texts[index]
     if not is_variable_name(name):
-        form = (
-            "an environment variable that takes a secret is a letter or underscore, then letters, digits, underscores"
-        )
-        result.problems.append(Problem(name, form))
+        result.problems.append(Problem(name, rows.INVALID_VARIABLE_NAME))
     if index in reading.references:
         return Entry(name, _reference(name, text, result))
     for used, definition in reading.templates[index].items():
         if not reading.is_moved(definition) and reading.last[used] != definition:
             # The launcher sees one environment: it could only take the later value.
-            result.problems.append(
-                Problem(name, f"refers to $({used}), which is set more than once; give it two names")
-            )
+            result.problems.append(Problem(name, rows.VARIABLE_SET_TWICE, {"detail": used}))
     return Entry(name, _template(reading, index, has_env_from=has_env_from), is_template=True)
 
 
 def _reference(name: str, text: str, result: Extraction) -> str:
     if variables := find_variables(text):
-        result.problems.append(
-            Problem(name, f"a reference cannot hold {text[variables[0].start : variables[0].end]}; write the name out")
-        )
+        held = text[variables[0].start : variables[0].end]
+        result.problems.append(Problem(name, rows.VARIABLE_IN_REFERENCE, {"detail": held}))
         return text
     plain = expand(text, {})
     try:
         parse(plain)
     except MalformedReferenceError as error:
-        result.problems.append(Problem(name, str(error)))
+        result.problems.append(Problem.malformed(name, error))
     return plain
 
 

@@ -9,8 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wi_operator.api.reference import MalformedReferenceError, parse
+from wi_operator.federation.diagnosis.base import Surface
+from wi_operator.federation.diagnosis.table import ROWS
 
-POLICY = Path(__file__).parents[3] / "charts/workload-identity-operator/templates/policy-literals.yaml"
+TEMPLATES = Path(__file__).parents[3] / "charts/workload-identity-operator/templates"
+POLICY = TEMPLATES / "policy-literals.yaml"
 
 
 def read_grammar():
@@ -51,3 +54,17 @@ def test_what_is_malformed_does_not_match(text):
     assert not GRAMMAR.match(text)
     with pytest.raises(MalformedReferenceError):
         parse(text)
+
+
+@pytest.mark.parametrize("name", ["policy-literals.yaml", "policy-use.yaml"])
+def test_every_message_of_a_policy_begins_with_the_reason_of_a_row(name):
+    reasons = {row.reason for row in ROWS if Surface.ADMISSION in row.surfaces}
+    validations = [
+        validation
+        for document in yaml.safe_load_all((TEMPLATES / name).read_text())
+        for validation in document["spec"].get("validations", ())
+    ]
+    assert validations
+    for validation in validations:
+        for text in (validation["message"], validation["messageExpression"].strip().lstrip("'")):
+            assert text.partition(": ")[0] in reasons

@@ -9,6 +9,7 @@ from typing import Any
 from wi_operator.admission.expansion import find_variables
 from wi_operator.admission.plan import Plan, Target
 from wi_operator.api import names
+from wi_operator.federation.diagnosis import admission as rows
 
 _PROGRAM = re.compile(r"[A-Za-z0-9_./+-]+")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -17,18 +18,14 @@ _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 def unusable_python(plan: Plan) -> Iterator[str]:
     """Yield an interpreter annotation that is no program; it becomes the first word of a command."""
     if not _PROGRAM.fullmatch(plan.python):
-        yield f"annotation {names.PYTHON_ANNOTATION}: {plan.python!r} is not the path of a program, for example /usr/bin/python3"
+        yield rows.tell(f"annotation {names.PYTHON_ANNOTATION}", rows.INVALID_INTERPRETER, detail=repr(plan.python))
 
 
 def missing_commands(plan: Plan) -> Iterator[str]:
     """Yield targets without a command: what an image starts is never guessed."""
     for target in plan.targets:
         if not target.container.get("command"):
-            yield (
-                f"{target.label} takes secrets ({', '.join(target.variables)}) but has no command: set command (and args) "
-                "to what the image starts by itself (its ENTRYPOINT and CMD); the operator never asks a registry. "
-                "The delivery mode envfile, which needs no command, is not supported by this version yet"
-            )
+            yield rows.tell(target.label, rows.COMMAND_MISSING, detail=", ".join(target.variables))
 
 
 def secrets_outside_env(plan: Plan) -> Iterator[str]:
@@ -38,10 +35,7 @@ def secrets_outside_env(plan: Plan) -> Iterator[str]:
         for field, text in _expanded_by_kubelet(target):
             for variable in find_variables(text):
                 if variable.name in injected:
-                    yield (
-                        f"{target.label}: {field} refers to $({variable.name}), a secret that only the running program has "
-                        f"in its environment: let the program read the variable {variable.name} itself"
-                    )
+                    yield rows.tell(target.label, rows.SECRET_OUTSIDE_ENVIRONMENT, detail=field, variable=variable.name)
 
 
 def _expanded_by_kubelet(target: Target) -> Iterator[tuple[str, str]]:

@@ -7,23 +7,21 @@ from typing import Any
 
 from wi_operator.api import names
 from wi_operator.api.reference import is_reference
+from wi_operator.federation.diagnosis import admission as rows
 
 
 def unusable_ephemeral_containers(pod: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
     """Yield problems of the containers that this request adds."""
     before = {container["name"] for container in _ephemeral(old)}
     for container in _ephemeral(pod):
-        name = container["name"]
+        name, place = container["name"], f"ephemeral container '{container['name']}'"
         if name in before:
             continue
         if name.startswith(names.RESERVED_PREFIX):
-            yield f"ephemeral container '{name}': names that begin with {names.RESERVED_PREFIX} are the operator's"
+            yield rows.tell(place, rows.RESERVED_NAME)
         for item in container.get("env") or ():
             if is_reference(item.get("value") or ""):
-                yield (
-                    f"ephemeral container '{name}', variable '{item.get('name', '')}': an ephemeral container takes no "
-                    "secret; put the reference into a container of the pod template"
-                )
+                yield rows.tell(f"{place}, variable '{item.get('name', '')}'", rows.EPHEMERAL_SECRET)
 
 
 def _ephemeral(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wi_operator.admission.plan import Plan
 from wi_operator.admission.validate.commands import missing_commands, secrets_outside_env, unusable_python
-from wi_operator.admission.validate.platform import host_network_without_cluster_dns, windows_pods
+from wi_operator.admission.validate.platform import host_network_without_cluster_dns, static_pods, windows_pods
 from wi_operator.admission.validate.process_namespace import readable_sidecars
 from wi_operator.admission.validate.references import impossible_vault_names, malformed_references
 from wi_operator.admission.validate.reserved import foreign_containers, foreign_mounts, foreign_volumes
@@ -16,6 +16,7 @@ WITH_SECRETS = (
     missing_commands,
     secrets_outside_env,
     windows_pods,
+    static_pods,
     host_network_without_cluster_dns,
     readable_sidecars,
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wi_operator.admission.plan import INIT_CONTAINERS, Plan, containers_of, label_of
+from wi_operator.federation.diagnosis import admission as rows
 
 _DANGEROUS = frozenset({"ALL", "CAP_ALL", "SYS_PTRACE", "CAP_SYS_PTRACE", "SYS_ADMIN", "CAP_SYS_ADMIN"})
 
@@ -20,20 +21,14 @@ def readable_sidecars(plan: Plan) -> Iterator[str]:
     if not shares_processes(plan.spec):
         return
     if plan.settings.sidecar_uid is None:
-        yield (
-            "shareProcessNamespace and hostPID are refused where the platform chooses the sidecar's user: it may be the "
-            "application's own. Remove them"
-        )
+        yield rows.tell("pod", rows.SIDECAR_USER_UNKNOWN)
         return
     pod_context = plan.spec.get("securityContext") or {}
     for group, position, container in containers_of(plan.spec):
         if (group, position) == (INIT_CONTAINERS, plan.sidecar):
             continue
         if reason := _reach(container.get("securityContext") or {}, pod_context, plan.settings.sidecar_uid):
-            yield (
-                f"{label_of(container, group)} {reason}, and the pod shares its process namespace: it could read the "
-                "sidecar's token. Give it another user and no such capability, or remove shareProcessNamespace"
-            )
+            yield rows.tell(label_of(container, group), rows.SIDECAR_READABLE, detail=reason)
 
 
 def _reach(context: Mapping[str, Any], pod_context: Mapping[str, Any], sidecar_uid: int) -> str:

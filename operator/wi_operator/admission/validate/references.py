@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wi_operator.admission.declaration import Entry
+from wi_operator.admission.extraction import Problem
 from wi_operator.admission.plan import Plan
 from wi_operator.api.reference import MalformedReferenceError, Reference, azure_secret_name, parse
+from wi_operator.federation.diagnosis import admission as rows
 from wi_operator.index.objects import AZURE_KEY_VAULT
 from wi_operator.index.resolve import Refusal, find_credential
 from wi_operator.index.store import Index
@@ -16,10 +18,10 @@ def malformed_references(plan: Plan) -> Iterator[str]:
     """Yield what the reading of env complained about, and what an earlier declaration should not hold."""
     for target in plan.touched:
         for problem in target.extraction.problems:
-            yield f"{target.label}, variable '{problem.variable}': {problem.text}"
+            yield problem.tell(target.label)
         for entry in target.declared:
             if not entry.is_template and isinstance(outcome := _read(entry), MalformedReferenceError):
-                yield f"{target.label}, variable '{entry.name}': {outcome}"
+                yield Problem.malformed(entry.name, outcome).tell(target.label)
 
 
 def impossible_vault_names(plan: Plan, *, index: Index, namespace: str) -> Iterator[str]:
@@ -28,7 +30,7 @@ def impossible_vault_names(plan: Plan, *, index: Index, namespace: str) -> Itera
         for entry in target.entries:
             reference = None if entry.is_template else _read(entry)
             if isinstance(reference, Reference) and (problem := _impossible(reference, index, namespace=namespace)):
-                yield f"{target.label}, variable '{entry.name}': {problem}"
+                yield rows.tell(f"{target.label}, variable '{entry.name}'", rows.IMPOSSIBLE_SECRET_NAME, detail=problem)
 
 
 def _read(entry: Entry) -> Reference | MalformedReferenceError:
@@ -45,5 +47,5 @@ def _impossible(reference: Reference, index: Index, *, namespace: str) -> str:
     try:
         azure_secret_name(reference)
     except MalformedReferenceError as error:
-        return str(error)
+        return error.problem
     return ""

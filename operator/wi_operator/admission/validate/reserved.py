@@ -10,8 +10,8 @@ from wi_operator.admission.mutate.sidecar import build_sidecar
 from wi_operator.admission.mutate.volumes import expected_volumes, run_mount
 from wi_operator.admission.plan import INIT_CONTAINERS, Plan, containers_of, label_of
 from wi_operator.api import names
-
-_RENAME = f"names that begin with {names.RESERVED_PREFIX} are the operator's: rename it"
+from wi_operator.federation.diagnosis import admission as rows
+from wi_operator.federation.diagnosis.base import Row
 
 
 def foreign_containers(plan: Plan) -> Iterator[str]:
@@ -20,12 +20,9 @@ def foreign_containers(plan: Plan) -> Iterator[str]:
         if not container["name"].startswith(names.RESERVED_PREFIX):
             continue
         if group != INIT_CONTAINERS or position != plan.sidecar:
-            yield f"{label_of(container, group)}: {_RENAME}"
+            yield rows.tell(label_of(container, group), rows.RESERVED_NAME)
         elif not is_our_sidecar(container, build_sidecar(plan.declared, plan.settings)):
-            yield (
-                f"{label_of(container, group)} is not what the operator wrote: remove it from the pod template; if another "
-                f"webhook rewrites images, set the chart's image to what it writes (ours: {plan.settings.sidecar_image})"
-            )
+            yield rows.tell(label_of(container, group), rows.FOREIGN_SIDECAR, detail=plan.settings.sidecar_image)
 
 
 def foreign_volumes(plan: Plan) -> Iterator[str]:
@@ -34,7 +31,7 @@ def foreign_volumes(plan: Plan) -> Iterator[str]:
     for volume in plan.spec.get("volumes") or ():
         name = volume["name"]
         if name.startswith(names.RESERVED_PREFIX) and not covers(volume, ours.get(name, {"name": None})):
-            yield f"volume '{name}': {_RENAME}"
+            yield rows.tell(f"volume '{name}'", rows.RESERVED_NAME)
 
 
 def foreign_mounts(plan: Plan) -> Iterator[str]:
@@ -44,17 +41,19 @@ def foreign_mounts(plan: Plan) -> Iterator[str]:
         if group == INIT_CONTAINERS and position == plan.sidecar:
             continue
         for mount in container.get("volumeMounts") or ():
-            if problem := _judge(mount, container["name"], targets):
-                yield f"{label_of(container, group)}: {problem}"
+            if row := _judge(mount, container["name"], targets):
+                yield rows.tell(
+                    f"{label_of(container, group)}, mount of volume '{mount['name']}'", row, detail=mount["name"]
+                )
 
 
-def _judge(mount: Mapping[str, Any], container: str, targets: set[str]) -> str:
+def _judge(mount: Mapping[str, Any], container: str, targets: set[str]) -> Row | None:
     if container in targets and covers(mount, run_mount(container)):
-        return ""
+        return None
     # The token's volume in an application's container would hand it the subject token.
     if mount["name"].startswith(names.RESERVED_PREFIX):
-        return f"mounts volume '{mount['name']}': {_RENAME}"
+        return rows.RESERVED_NAME
     path = mount.get("mountPath", "").rstrip("/")
     if container in targets and (path == names.RUN_DIR or path.startswith(names.RUN_DIR + "/")):
-        return f"volume '{mount['name']}' is mounted at {path}, the launcher's folder: mount it elsewhere"
-    return ""
+        return rows.RESERVED_PATH
+    return None

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from wi_operator.federation.diagnosis import entra, grants, issuer, keyvault, kickoff, links, publication, transport
+from wi_operator.federation.diagnosis import (
+    admission,
+    entra,
+    grants,
+    issuer,
+    keyvault,
+    kickoff,
+    links,
+    publication,
+    transport,
+)
 from wi_operator.federation.diagnosis.base import Row
 
 ROWS: tuple[Row, ...] = (
@@ -17,4 +27,5 @@ ROWS: tuple[Row, ...] = (
     *links.ROWS,
     *grants.ROWS,
     *kickoff.ROWS,
+    *admission.ROWS,
 )
