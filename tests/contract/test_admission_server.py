@@ -1,6 +1,7 @@
 """The webhook's listener over real TLS: answers, refusals of junk, readiness, certificates that change."""
 
 import asyncio
+import base64
 import json
 import ssl
 
@@ -9,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from wi_operator.admission.metrics import AdmissionMetrics
+from wi_operator.admission.registration import Registration
 from wi_operator.admission.server import BODY_LIMIT, build_app, start
 from wi_operator.admission.settings import InjectionSettings
 from wi_operator.core.certificate import ReloadingCertificate
@@ -164,6 +166,85 @@ async def test_half_a_new_certificate_keeps_the_old_one(webhook, authority):
         assert after != before
         (webhook.folder / "tls.key").unlink()
         assert await webhook.serial() == after
+
+
+async def test_no_request_fails_while_certificates_are_replaced(webhook, authority):
+    """Fresh connections by several clients, and kept ones, while both files change again and again, one at a time."""
+    statuses, serials, done = [], set(), asyncio.Event()
+
+    async def ask_anew():
+        while not done.is_set():
+            statuses.append((await webhook.post(json.dumps(make_review())))[0])
+
+    async def ask_on():
+        connector = aiohttp.TCPConnector(ssl=authority.client_context())
+        url = f"https://localhost:{webhook.port}/v1/mutate"
+        async with aiohttp.ClientSession(connector=connector) as session:
+            while not done.is_set():
+                async with session.post(url, data=json.dumps(make_review())) as response:
+                    statuses.append(response.status)
+
+    async def replace():
+        for number in range(12):
+            new = await asyncio.to_thread(authority.issue, ["localhost"])
+            pairs = [("tls.crt", new.cert_pem), ("tls.key", new.key_pem)]
+            for name, content in pairs if number % 2 else reversed(pairs):
+                (webhook.folder / name).write_bytes(content)
+                await asyncio.sleep(0.03)
+            serials.add(await webhook.serial())
+        done.set()
+
+    async with webhook:
+        await asyncio.gather(replace(), ask_on(), *(ask_anew() for _ in range(4)))
+    assert len(serials) == 12
+    assert len(statuses) > 200
+    assert set(statuses) == {200}
+
+
+def as_configuration(*bundles):
+    return {"webhooks": [{"clientConfig": {"caBundle": base64.b64encode(each).decode()}} for each in bundles]}
+
+
+async def test_it_is_registered_once_the_api_server_could_call_it(webhook, authority):
+    other = CertificateAuthority().pem
+    async with webhook:
+        registration = Registration("localhost", webhook.port)
+        problems = [await registration.find_problem()]
+        for bundle in (b"", b"junk", other, authority.pem, other + authority.pem):
+            registration.put(as_configuration(bundle))
+            problems.append(await registration.find_problem())
+        registration.put(as_configuration(authority.pem, b""))
+        problems.append(await registration.find_problem())
+        registration.drop({})
+        problems.append(await registration.find_problem())
+    registration.put(as_configuration(authority.pem))
+    problems.append(await registration.find_problem())
+    usable = "no usable caBundle yet"
+    assert [bool(problem) for problem in problems] == [True, True, True, True, False, False, True, True, True]
+    assert usable in problems[1]
+    assert usable in problems[2]
+    assert "does not trust our certificate" in problems[3]
+    assert "there is no MutatingWebhookConfiguration" in problems[7]
+    assert "does not answer" in problems[8]
+
+
+async def test_a_certificate_for_another_service_is_not_proven(webhook, authority):
+    async with webhook:
+        registration = Registration("wi-webhook.wi-system.svc", webhook.port)
+        registration.put(as_configuration(authority.pem))
+        assert "does not trust our certificate" in await registration.find_problem()
+
+
+async def test_a_change_of_the_registration_is_seen_at_once(webhook, authority):
+    async with webhook:
+        registration = Registration("localhost", webhook.port)
+        task = asyncio.create_task(registration.follow())
+        for change, is_proven in ((registration.put, True), (registration.drop, False), (registration.put, True)):
+            change(as_configuration(authority.pem))
+            async with asyncio.timeout(0.9):
+                while registration.is_proven() is not is_proven:  # noqa: ASYNC110 - it has no event for the outside
+                    await asyncio.sleep(0.01)
+        task.cancel()
 
 
 def test_no_certificate_is_told(tmp_path):

@@ -46,6 +46,6 @@ def organization_binding_path() -> str:
     return f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/{names.ORGANIZATION_POLICY}"
 
 
-def webhook_configuration_path(kind: str, name: str) -> str:
-    """A webhook configuration; ``kind`` is ``mutating`` or ``validating``."""
-    return f"/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations/{name}"
+def webhook_configuration_path(kind: str, name: str = "") -> str:
+    """The webhook configurations of a ``kind`` (``mutating`` or ``validating``), or one of them."""
+    return f"/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations" + (f"/{name}" if name else "")

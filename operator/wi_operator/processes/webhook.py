@@ -8,7 +8,12 @@ from prometheus_client import CollectorRegistry
 
 from wi_operator.admission import server as admission_server
 from wi_operator.admission.metrics import AdmissionMetrics
+from wi_operator.admission.registration import Registration
 from wi_operator.admission.settings import InjectionSettings
+from wi_operator.api import names
+from wi_operator.cluster.client import KubernetesClient
+from wi_operator.cluster.paths import webhook_configuration_path
+from wi_operator.cluster.watch import Watch
 from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import SystemClock
 from wi_operator.core.log import configure
@@ -48,6 +53,7 @@ async def run() -> int:
     async with open_client() as client:
         watches = follow_objects(client, index)
         is_synced = all_synced(watches)
+        registration = Registration(f"{names.WEBHOOK}.{settings.namespace}.svc", settings.port)
         app = admission_server.build_app(
             index=index,
             settings=current.get,
@@ -58,8 +64,15 @@ async def run() -> int:
         tls = ReloadingCertificate(settings.tls_dir).server_context()
         runners = [
             await admission_server.start(drain.follow(app), host="", port=settings.port, tls=tls),
-            await serve_health(settings, is_ready=is_synced, registry=registry),
+            await serve_health(settings, is_ready=lambda: is_synced() and registration.is_proven(), registry=registry),
         ]
-        await run_until_stopped([watch.run() for watch in watches] + [current.follow()], drain)
+        followed = [*watches, _follow_registration(client, registration)]
+        parts = [*(watch.run() for watch in followed), current.follow(), registration.follow()]
+        await run_until_stopped(parts, drain)
         await asyncio.gather(*(runner.cleanup() for runner in runners))
     return 0
+
+
+def _follow_registration(client: KubernetesClient, registration: Registration) -> Watch:
+    selector = f"metadata.name={names.WEBHOOK_CONFIGURATION}"
+    return Watch(client, webhook_configuration_path("mutating"), registration.put, registration.drop, selector)
