@@ -1,32 +1,18 @@
 """Policies and webhook on a real API server, as the chart writes them; pods by server-side dry run."""
 
-import asyncio
-import base64
 import copy
 import json
-import subprocess
-import threading
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 
-from wi_operator.admission.metrics import AdmissionMetrics
-from wi_operator.admission.server import build_app, start
-from wi_operator.admission.settings import InjectionSettings
-from wi_operator.core.certificate import ReloadingCertificate
-from wi_operator.core.clock import SystemClock
-from wi_operator.index.store import Index
 from wi_testkit.controlplane.plane import Plane
-from wi_testkit.pki import CertificateAuthority
 
 TEMPLATES = Path(__file__).parents[2] / "charts/workload-identity-operator/templates"
 ORGANIZATION = "identity.crewai.com/organization"
 UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 OTHER_UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3302"
-PATIENCE = 20.0
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -34,57 +20,6 @@ RESTRICTED = {
     "runAsUser": 1000,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-
-
-class Cluster:
-    """kubectl against the plane, as admin or as somebody else."""
-
-    def __init__(self, plane: Plane):
-        self.plane = plane
-        self.users = {}
-
-    def run(self, *arguments, item=None, user=None):
-        command = [self.plane.kubectl, *arguments]
-        if user:
-            self.users.setdefault(user, self.plane.mint_kubeconfig(user))
-            command.append(f"--kubeconfig={self.users[user]}")
-        if item is not None:
-            command.append("--filename=-")
-        return subprocess.run(
-            command,
-            env=self.plane.environment(),
-            input=None if item is None else json.dumps(item),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def create(self, item, namespace, **arguments):
-        """Ask the API server without storing anything; returns what it would store, and its warnings."""
-        done = self.run(
-            "create", "--dry-run=server", "--output=json", f"--namespace={namespace}", item=item, **arguments
-        )
-        return (json.loads(done.stdout) if done.returncode == 0 else None), done.stderr
-
-    def make_namespace(self, name, **labels):
-        metadata = {"name": name, "labels": labels}
-        self.must("apply", item={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        # No controllers here: the ServiceAccount plugin needs the account.
-        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
-        self.must("apply", item=account)
-
-    def must(self, *arguments, **keywords):
-        done = self.run(*arguments, **keywords)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-
-def wait_for(is_true):
-    """A policy is in force some moments after it was written."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def make_pod(env=(), label=None, **fields):
@@ -98,10 +33,10 @@ REFERENCE = [("DB", "secret://demo/db")]
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(admission):
     # An own plane: a policy on every pod and namespace would disturb the tests that share one.
     with Plane(controllers=["validatingadmissionpolicy-status-controller"]) as plane:
-        cluster = Cluster(plane)
+        cluster = admission.Cluster(plane)
         cluster.make_namespace("before")
         cluster.must("create", "--namespace=before", item=make_pod(REFERENCE))
         plane.run_kubectl("apply", "--server-side", "--filename", str(TEMPLATES.parent / "crds"))
@@ -109,8 +44,10 @@ def cluster():
             plane.run_kubectl("apply", "--filename", str(TEMPLATES / name))
         cluster.make_namespace("team-a", **{"pod-security.kubernetes.io/enforce": "restricted"})
         cluster.make_namespace("opted-out", **{"identity.crewai.com/allow-literal-references": "true"})
-        wait_for(lambda: cluster.create(make_pod(REFERENCE), "team-a")[0] is None)
-        wait_for(lambda: cluster.create(make_workload("Deployment", [("A", "secret://A/b")]), "team-a")[0] is None)
+        cluster.wait_for(lambda: cluster.create(make_pod(REFERENCE), "team-a")[0] is None)
+        cluster.wait_for(
+            lambda: cluster.create(make_workload("Deployment", [("A", "secret://A/b")]), "team-a")[0] is None
+        )
         yield cluster
 
 
@@ -141,7 +78,7 @@ def test_the_policies_pass_the_type_checker(cluster):
         items = json.loads(cluster.must("get", "validatingadmissionpolicies", "--output=json"))["items"]
         return {item["metadata"]["name"]: item.get("status", {}) for item in items}
 
-    wait_for(lambda: all("typeChecking" in status for status in read().values()))
+    cluster.wait_for(lambda: all("typeChecking" in status for status in read().values()))
     assert {name: status["typeChecking"] for name, status in read().items()} == {
         "wi-config-use": {},
         "wi-literals": {},
@@ -226,7 +163,7 @@ def test_a_workload_from_before_can_be_scaled(cluster):
     cluster.must("create", "--namespace=opted-out", item=workload)
     cluster.must("label", "namespace", "opted-out", "identity.crewai.com/allow-literal-references-")
     try:
-        wait_for(lambda: cluster.create(make_workload("Job", [("DB", "secret://D/b")]), "opted-out")[0] is None)
+        cluster.wait_for(lambda: cluster.create(make_workload("Job", [("DB", "secret://D/b")]), "opted-out")[0] is None)
         # Not by kubectl scale: that writes the subresource, which the policy does not cover.
         cluster.must("patch", "deployment", "x", "--namespace=opted-out", '--patch={"spec":{"replicas":0}}')
         changed = '{"spec":{"template":{"metadata":{"annotations":{"a":"b"}}}}}'
@@ -266,8 +203,10 @@ def managers(cluster):
         }
         cluster.must("apply", item=role)
         cluster.must("apply", item=binding)
-        wait_for(lambda user=user: cluster.run("get", "spcred", "--namespace=team-a", user=user).returncode == 0)
-    wait_for(lambda: cluster.create(make_credential(config="other"), "team-a", user="of-azure")[0] is None)
+        cluster.wait_for(
+            lambda user=user: cluster.run("get", "spcred", "--namespace=team-a", user=user).returncode == 0
+        )
+    cluster.wait_for(lambda: cluster.create(make_credential(config="other"), "team-a", user="of-azure")[0] is None)
 
 
 @pytest.mark.attack
@@ -337,7 +276,7 @@ def tenant(cluster):
     }
     cluster.must("apply", item=binding)
     cluster.make_namespace("tenants")
-    wait_for(lambda: cluster.run("get", "namespaces", user="tenant").returncode == 0)
+    cluster.wait_for(lambda: cluster.run("get", "namespaces", user="tenant").returncode == 0)
     return "tenant"
 
 
@@ -402,57 +341,14 @@ def test_only_a_lower_case_uuid_is_taken(cluster, tenant, value):
     assert value == "" or "must be a lower-case UUID" in done.stderr
 
 
-class RunningWebhook:
-    """The product's listener in a thread of its own."""
-
-    def __init__(self, folder, authority):
-        authority.issue(["127.0.0.1"]).write(folder)
-        self._folder = folder
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-
-    def __enter__(self):
-        self._thread.start()
-        self._runner = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(PATIENCE)
-        return self._runner.addresses[0][1]
-
-    def __exit__(self, *_):
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(PATIENCE)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _start(self):
-        app = build_app(
-            index=Index(),
-            settings=lambda: InjectionSettings("registry.test/wi@sha256:" + "0" * 64, "https://grants", "PEM"),
-            is_ready=lambda: True,
-            metrics=AdmissionMetrics(CollectorRegistry()),
-            clock=SystemClock(),
-        )
-        tls = ReloadingCertificate(self._folder).server_context()
-        return await start(app, host="127.0.0.1", port=0, tls=tls)
-
-
-def render_configurations(port, authority):
-    """The chart's file with its Service replaced by our address, and the CA that the controller would apply."""
-    text = (TEMPLATES / "webhook-configuration.yaml").read_text()
-    documents = list(yaml.safe_load_all(text.replace("{{ .Release.Namespace }}", "wi-system")))
-    for webhook in (webhook for document in documents for webhook in document["webhooks"]):
-        path = webhook["clientConfig"]["service"]["path"]
-        bundle = base64.b64encode(authority.pem).decode()
-        webhook["clientConfig"] = {"url": f"https://127.0.0.1:{port}{path}", "caBundle": bundle}
-    return documents
-
-
 @pytest.fixture(scope="module")
-def injected(cluster, tmp_path_factory):
-    authority = CertificateAuthority()
-    with RunningWebhook(tmp_path_factory.mktemp("webhook"), authority) as port:
-        documents = render_configurations(port, authority)
+def injected(admission, cluster, tmp_path_factory):
+    authority = admission.Authority()
+    with admission.Webhook(tmp_path_factory.mktemp("webhook"), authority) as port:
+        documents = admission.configurations(port, authority)
         for document in documents:
             cluster.must("apply", item=document)
-        wait_for(lambda: cluster.create(make_pod(REFERENCE, "true"), "team-a")[0])
+        cluster.wait_for(lambda: cluster.create(make_pod(REFERENCE, "true"), "team-a")[0])
         yield cluster
         for document in documents:
             cluster.must("delete", item=document)

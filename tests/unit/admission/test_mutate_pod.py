@@ -202,6 +202,19 @@ def test_pull_secrets_are_appended(kit):
     assert pod["spec"]["imagePullSecrets"] == [{"name": "theirs"}, {"name": "mine"}]
 
 
+def test_the_pods_own_resources_grow_by_the_sidecars_once(kit):
+    resources = {
+        "requests": {"cpu": "1", "memory": "1Gi"},
+        "limits": {"cpu": "1", "memory": "1Gi", "hugepages-2Mi": "2Mi"},
+    }
+    once = kit.mutate(kit.pod(kit.container(env=REFERENCE), resources=resources))
+    # Equal before, equal after: the pod stays Guaranteed.
+    grown = {"cpu": "1010m", "memory": "1088Mi"}
+    assert once["spec"]["resources"] == {"requests": grown, "limits": {**grown, "hugepages-2Mi": "2Mi"}}
+    once["spec"]["containers"].append(kit.container("late", env=[("K", "secret://demo/k")]))
+    assert kit.mutate(as_stored(once))["spec"]["resources"] == once["spec"]["resources"]
+
+
 LINUX = {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}
 OTHER = {"key": "zone", "operator": "Exists"}
 
