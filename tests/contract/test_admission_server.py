@@ -190,14 +190,16 @@ async def test_no_request_fails_while_certificates_are_replaced(webhook, authori
             pairs = [("tls.crt", new.cert_pem), ("tls.key", new.key_pem)]
             for name, content in pairs if number % 2 else reversed(pairs):
                 (webhook.folder / name).write_bytes(content)
-                await asyncio.sleep(0.03)
+                enough = len(statuses) + 5
+                while len(statuses) < enough:  # noqa: ASYNC110 - the state in between has to be met
+                    await asyncio.sleep(0.005)
             serials.add(await webhook.serial())
         done.set()
 
     async with webhook:
         await asyncio.gather(replace(), ask_on(), *(ask_anew() for _ in range(4)))
     assert len(serials) == 12
-    assert len(statuses) > 200
+    assert len(statuses) >= 120
     assert set(statuses) == {200}
 
 
