@@ -64,6 +64,15 @@ async def test_a_rotation_leaves_the_old_version_readable(call, vault):
     assert all("value" not in item for item in listed)
 
 
+@pytest.mark.parametrize(("api_version", "told"), [("7.6", False), ("2025-07-01", True), ("2026-04-01", True)])
+async def test_newer_versions_of_the_api_tell_the_version_before(call, vault, api_version, told):
+    old, _ = (vault.set_secret(VAULT, "successive", f"not-a-secret-{number}") for number in (1, 2))
+    body = (await call(f"/secrets/successive?api-version={api_version}")).body
+    assert body.get("previousVersion") == (old if told else None)
+    first = (await call(f"/secrets/greeting?api-version={api_version}")).body
+    assert "previousVersion" not in first
+
+
 async def test_an_expired_secret_is_still_readable(call, vault):
     vault.set_secret(VAULT, "stale", "not-a-secret", exp=1, nbf=0, contentType="text/plain", tags={"a": "b"})
     body = (await call(f"/secrets/stale{QUERY}")).body

@@ -37,7 +37,8 @@ STANDARD_HEADERS = {
     "x-ms-clitelem": "1,0,0,,",
 }
 COOKIES = [
-    f"{name}=estsfd; HttpOnly; Path=/; SameSite=None; Secure" for name in ("x-ms-gateway-slice", "stsservicecookie")
+    f"{pair}; HttpOnly; Path=/; SameSite=None; Secure"
+    for pair in ("fpc=emulated", "x-ms-gateway-slice=estsfd", "stsservicecookie=estsfd")
 ]
 
 

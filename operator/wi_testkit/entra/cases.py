@@ -32,11 +32,17 @@ AUDIENCE = "api://AzureADTokenExchange"
 VAULT_SCOPE = "https://vault.azure.net/.default"
 # Port 1 of the loopback interface: nobody listens there, so the connection is refused at once.
 CLOSED_ISSUER = "https://localhost:1"
+# Of Entra's domain, but with a label that is too long to be looked up anywhere, even if nobody refused it.
+ENTRA_ISSUER = f"https://{'x' * 64}.sts.windows.net/{TENANT}/"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LINK = "https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
 CHECK = "Check your federated identity credential Subject, Audience and Issuer against the presented assertion."
 NO_MATCH = "No matching federated identity record found for presented assertion"
 ALGORITHMS = "is not a supported signature algorithm. Supported signing algorithms are: 'RS256,RS384,RS512'"
+REVIEW = (
+    "Review the documentation at "
+    "https://docs.microsoft.com/azure/active-directory/develop/active-directory-certificate-credentials ."
+)
 WRONG_TENANT = (
     "This can happen if the application has not been installed by the administrator of the tenant or consented to by "
     "any user in the tenant."
@@ -61,7 +67,12 @@ def seed_calls(issuer: StaticIssuer) -> list[tuple[str, dict[str, Any]]]:
     ]
     clients = (CLIENT, DISABLED_CLIENT, GUEST_CLIENT, BLOCKED_CLIENT)
     calls.extend((f"{tenant}/apps/{client}/federatedCredentials/good", trust) for client in clients)
-    others = (("closed", CLOSED_ISSUER), ("undocumented", f"{issuer.url}/nothing-here"))
+    others = (
+        ("closed", CLOSED_ISSUER),
+        ("undocumented", f"{issuer.url}/nothing-here"),
+        ("entra", ENTRA_ISSUER),
+        ("spaced", f"{issuer.url} "),
+    )
     credentials = f"{tenant}/apps/{CLIENT}/federatedCredentials"
     calls.extend((f"{credentials}/{name}", {**trust, "issuer": url}) for name, url in others)
     return calls
@@ -171,6 +182,11 @@ def trailing_slash(issuer: StaticIssuer) -> str:
     return minted(iss=f"{issuer.url}/")(issuer)
 
 
+def trailing_space(issuer: StaticIssuer) -> str:
+    """Return an assertion whose issuer ends with a space, like that of a credential."""
+    return minted(iss=f"{issuer.url} ")(issuer)
+
+
 def undocumented(issuer: StaticIssuer) -> str:
     """Return an assertion of an issuer that serves no discovery document."""
     return minted(iss=f"{issuer.url}/nothing-here")(issuer)
@@ -239,8 +255,7 @@ def untimely(name: str, assertion: Assertion) -> Case:
     """Return the case of an assertion outside its validity."""
     text = (
         "Client assertion is not within its valid time range. Current time: <time>, assertion valid from <time>, "
-        "expiry time of assertion <time>. Review the documentation at "
-        "https://docs.microsoft.com/azure/active-directory/develop/active-directory-certificate-credentials ."
+        f"expiry time of assertion <time>. {REVIEW}"
     )
     return Case(name, "outside_validity", 700024, "invalid_client", 401, text, assertion)
 
@@ -248,6 +263,15 @@ def untimely(name: str, assertion: Assertion) -> Case:
 def scope(name: str, check: str, code: int, value: str, text: str, error: str = "invalid_scope") -> Case:
     """Return the case of a scope."""
     return Case(name, check, code, error, 400, text, form={"scope": value})
+
+
+def unknown_resource(name: str, resource: str) -> Case:
+    """Return the case of a resource that the tenant does not have."""
+    text = (
+        f"The resource principal named {resource} was not found in the tenant named {TENANT_NAME}. {WRONG_TENANT} You "
+        "might have sent your authentication request to the wrong tenant."
+    )
+    return scope(name, "resource_unknown", 500011, f"{resource}/.default", text, error="invalid_resource")
 
 
 CASES = (
@@ -268,6 +292,10 @@ CASES = (
     Case(
         "grant_type_password", "grant_type_unsupported", 70003, "unsupported_grant_type", 400,
         "The app returned an unsupported grant type.", form={"grant_type": "password"},
+    ),
+    Case(
+        "client_secret", "client_secret_wrong", 7000215, "invalid_client", 401, "Invalid client secret is provided.",
+        form={"client_assertion": None, "client_assertion_type": None, "client_secret": "not-a-secret"},
     ),
     without_assertion("no_client_assertion", client_assertion=None),
     without_assertion("unknown_assertion_type", client_assertion_type="urn:example:other"),
@@ -302,6 +330,17 @@ CASES = (
         f"Application '{DISABLED_CLIENT}'(application) is disabled.", form={"client_id": DISABLED_CLIENT},
     ),
     Case(
+        "issued_by_another_app", "issued_by_another_application", 700021, "invalid_client", 401,
+        f"Client assertion application identifier doesn't match 'client_id' parameter. {REVIEW}",
+        minted(iss=BARE_CLIENT, sub=BARE_CLIENT),
+    ),
+    Case(
+        "issued_by_the_app", "certificate_unknown", 700027, "invalid_client", 401,
+        "The certificate with identifier used to sign the client assertion is not registered on application. "
+        "[Reason - The key was not found.]",
+        minted(iss=CLIENT, sub=CLIENT),
+    ),
+    Case(
         "no_credentials", "credentials_absent", 70025, "invalid_client", 401,
         f"The client '{BARE_CLIENT}'(bare) has no configured federated identity credentials.",
         form={"client_id": BARE_CLIENT},
@@ -309,7 +348,12 @@ CASES = (
     mismatch(
         "wrong_iss", "issuer_mismatch", 700211, "issuer 'https://other.example'", minted(iss="https://other.example")
     ),
+    mismatch("iss_with_space", "issuer_mismatch", 700211, "issuer '{issuer} '", trailing_space),
     mismatch("iss_with_slash", "issuer_mismatch", 700211, "issuer '{issuer}/'", trailing_slash),
+    Case(
+        "aud_of_us_government", "audience_of_another_cloud", 70022204, "invalid_client", 401,
+        f"{NO_MATCH} audience 'api://AzureADTokenExchangeUSGov'.", minted(aud="api://AzureADTokenExchangeUSGov"),
+    ),
     mismatch("wrong_aud", "audience_mismatch", 700212, "audience 'https://x.example'", minted(aud="https://x.example")),
     Case(
         "case_of_sub", "subject_case_mismatch", 7002138, "invalid_client", 401,
@@ -320,6 +364,10 @@ CASES = (
         minted(sub=SUBJECT.upper()),
     ),
     mismatch("wrong_sub", "subject_mismatch", 700213, "subject 'organization:x'", minted(sub="organization:x")),
+    Case(
+        "issued_by_entra", "issued_by_entra", 700222, "invalid_client", 401,
+        "AAD-issued tokens may not be used for federated identity flows.", minted(iss=ENTRA_ISSUER),
+    ),
     unreachable("issuer_closed", minted(iss=CLOSED_ISSUER)),
     unreachable("issuer_without_discovery", undocumented),
     Case(
@@ -348,12 +396,8 @@ CASES = (
         "The provided request must include a 'scope' input parameter. The provided value for the input parameter "
         "'scope' is not valid. The scope user.read/.default is not valid.",
     ),
-    scope(
-        "unknown_resource", "resource_unknown", 500011, "https://nothing.example/.default",
-        f"The resource principal named https://nothing.example was not found in the tenant named {TENANT_NAME}. "
-        f"{WRONG_TENANT} You might have sent your authentication request to the wrong tenant.",
-        error="invalid_resource",
-    ),
+    unknown_resource("unknown_resource", "https://nothing.example"),
+    unknown_resource("vault_of_us_government", "https://vault.usgovcloudapi.net"),
     Case(
         "blocked_by_policy", "conditional_access_blocked", 53003, "invalid_grant", 400,
         "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.",

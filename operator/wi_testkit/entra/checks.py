@@ -11,12 +11,21 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from wi_testkit.emulation.checks import Checklist
 from wi_testkit.emulation.jose import Jwt, decode, is_signed_by
 from wi_testkit.entra.errors import EntraError, refusal, seven_digits
 from wi_testkit.entra.issuers import IssuerKeys
-from wi_testkit.entra.state import Application, FederatedCredential, Tenant, is_guid, is_tenant_name
+from wi_testkit.entra.state import (
+    CLOUDS,
+    Application,
+    Cloud,
+    FederatedCredential,
+    Tenant,
+    is_guid,
+    is_tenant_name,
+)
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 DEFAULT = "/.default"
@@ -28,16 +37,8 @@ TYPES = frozenset({"JWT", "http://openid.net/specs/jwt/1.0"})
 ALGORITHM = "RS256"
 REQUIRED_PARAMETERS = ("grant_type", "client_id", "scope")
 REQUIRED_CLAIMS = ("iss", "aud", "sub")
-# The vault audiences of the public, US government and China clouds, and two resources that every tenant has.
-RESOURCES = frozenset(
-    {
-        "https://vault.azure.net",
-        "https://vault.usgovcloudapi.net",
-        "https://vault.azure.cn",
-        "https://management.azure.com",
-        "https://graph.microsoft.com",
-    }
-)
+# "Microsoft Learn, federated identity credentials: important considerations": tokens of these issuers are refused.
+ENTRA_HOSTS = ("login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net")
 # Up to 2023 one code stood for all mismatches, another for unreachable issuers, and two texts were different.
 LEGACY = {
     700211: (70021, 0),
@@ -71,20 +72,34 @@ class Exchange:
         return self.form.get(name, "")
 
     @property
+    def client_id(self) -> str:
+        """Return the client id in lower case."""
+        return self.value("client_id").lower()
+
+    @property
     def audience(self) -> str:
         """Return the audiences as one text."""
         return ",".join(self.assertion.audiences)
 
     @property
     def of_issuer(self) -> tuple[FederatedCredential, ...]:
-        """Return the credentials that trust exactly this issuer: a trailing slash counts, and so does whitespace."""
-        return tuple(trusted for trusted in self.credentials if trusted.issuer == self.assertion.text("iss"))
+        """Return the credentials that trust exactly this issuer: a trailing slash counts.
+
+        White space around the token's issuer blocks the exchange even if the credential has it too (Microsoft Learn).
+        """
+        issuer = self.assertion.text("iss")
+        return tuple(trusted for trusted in self.credentials if trusted.issuer == issuer == issuer.strip())
 
     @property
     def of_audience(self) -> tuple[FederatedCredential, ...]:
         """Return those of them that expect one of the assertion's audiences."""
         audiences = self.assertion.audiences
         return tuple(trusted for trusted in self.of_issuer if trusted.audiences[0] in audiences)
+
+    @property
+    def cloud(self) -> Cloud:
+        """Return the tenant's cloud."""
+        return CLOUDS[self.tenant.cloud if self.tenant else "Public"]
 
     @property
     def resource_scopes(self) -> tuple[str, ...]:
@@ -170,6 +185,12 @@ def grant_type_unsupported(exchange: Exchange) -> EntraError | None:
     return None if exchange.value("grant_type") == "client_credentials" else exchange.refusal(70003)
 
 
+def client_secret_wrong(exchange: Exchange) -> EntraError | None:
+    """7000215: the emulator's applications have no secrets, so that none can be right."""
+    secret = exchange.value("client_secret") and not exchange.value("client_assertion")
+    return exchange.refusal(7000215) if secret else None
+
+
 def assertion_missing(exchange: Exchange) -> EntraError | None:
     """7000216. An assertion of an unknown type is none."""
     usable = exchange.value("client_assertion") and exchange.value("client_assertion_type") == JWT_BEARER
@@ -218,6 +239,17 @@ def application_disabled(exchange: Exchange) -> EntraError | None:
     return exchange.refusal(7000112) if disabled else None
 
 
+def issued_by_another_application(exchange: Exchange) -> EntraError | None:
+    """700021: an assertion that an application issued itself, by its client id, but not this one."""
+    issuer = exchange.assertion.text("iss")
+    return exchange.refusal(700021) if is_guid(issuer) and issuer.lower() != exchange.client_id else None
+
+
+def certificate_unknown(exchange: Exchange) -> EntraError | None:
+    """700027: an assertion that the application issued itself needs a certificate, and the emulator's have none."""
+    return exchange.refusal(700027) if exchange.assertion.text("iss").lower() == exchange.client_id else None
+
+
 def credentials_absent(exchange: Exchange) -> EntraError | None:
     """70025."""
     return None if exchange.credentials else exchange.refusal(70025)
@@ -226,6 +258,13 @@ def credentials_absent(exchange: Exchange) -> EntraError | None:
 def issuer_mismatch(exchange: Exchange) -> EntraError | None:
     """700211."""
     return None if exchange.of_issuer else exchange.refusal(700211)
+
+
+def audience_of_another_cloud(exchange: Exchange) -> EntraError | None:
+    """70022204."""
+    foreign = {cloud.exchange_audience for cloud in CLOUDS.values()} - {exchange.cloud.exchange_audience}
+    mistaken = not exchange.of_audience and foreign.intersection(exchange.assertion.audiences)
+    return exchange.refusal(70022204) if mistaken else None
 
 
 def audience_mismatch(exchange: Exchange) -> EntraError | None:
@@ -247,6 +286,16 @@ def subject_mismatch(exchange: Exchange) -> EntraError | None:
     subject = exchange.assertion.text("sub")
     known = any(trusted.subject == subject for trusted in exchange.of_audience)
     return None if known else exchange.refusal(700213)
+
+
+def issued_by_entra(exchange: Exchange) -> EntraError | None:
+    """700222: a credential with such an issuer can be written, but never be used."""
+    try:
+        host = urlsplit(exchange.assertion.text("iss")).hostname or ""
+    except ValueError:
+        return None
+    own = any(host == known or host.endswith(f".{known}") for known in ENTRA_HOSTS)
+    return exchange.refusal(700222) if own else None
 
 
 def issuer_unreachable(exchange: Exchange) -> EntraError | None:
@@ -292,7 +341,7 @@ def scope_malformed(exchange: Exchange) -> EntraError | None:
 
 def resource_unknown(exchange: Exchange) -> EntraError | None:
     """500011."""
-    return None if exchange.resource in RESOURCES else exchange.refusal(500011)
+    return None if exchange.resource in exchange.cloud.resources else exchange.refusal(500011)
 
 
 def conditional_access_blocked(exchange: Exchange) -> EntraError | None:
@@ -308,6 +357,7 @@ BEFORE_FETCH: Checklist[Exchange, EntraError] = Checklist(
         tenant_unknown,
         parameter_missing,
         grant_type_unsupported,
+        client_secret_wrong,
         assertion_missing,
         assertion_malformed,
         type_unexpected,
@@ -317,11 +367,15 @@ BEFORE_FETCH: Checklist[Exchange, EntraError] = Checklist(
         application_unknown,
         service_principal_missing,
         application_disabled,
+        issued_by_another_application,
+        certificate_unknown,
         credentials_absent,
         issuer_mismatch,
+        audience_of_another_cloud,
         audience_mismatch,
         subject_case_mismatch,
         subject_mismatch,
+        issued_by_entra,
     )
 )
 AFTER_FETCH: Checklist[Exchange, EntraError] = Checklist(

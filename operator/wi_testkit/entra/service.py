@@ -31,12 +31,14 @@ class EntraSettings(Settings):
 
     ``legacy_text``: answer as up to 2023. ``jwks_cache_seconds``: keep an issuer's keys so long (0: fetch each time);
     ``jwks_cache_of_issuer`` has other values for some issuers. ``leeway``: clock difference accepted in exp and nbf.
+    ``token_seconds``: lifetime of access tokens.
     """
 
     legacy_text: bool = False
     jwks_cache_seconds: float = 0.0
     jwks_cache_of_issuer: dict[str, float] = field(default_factory=dict)
     leeway: float = 0.0
+    token_seconds: int = LIFETIME
 
 
 @dataclass
@@ -132,10 +134,11 @@ class EntraService:
         """Return the token response."""
         if exchange.tenant is None or exchange.application is None:
             raise web.HTTPInternalServerError(text="no check refused, yet there is nobody to issue a token to\n")
-        claims = access_claims(exchange.tenant, exchange.application, exchange.resource, exchange.now)
+        lifetime = self.settings.token_seconds
+        claims = access_claims(exchange.tenant, exchange.application, exchange.resource, exchange.now, lifetime)
         return {
             "token_type": "Bearer",
-            "expires_in": LIFETIME,
-            "ext_expires_in": LIFETIME,
+            "expires_in": lifetime,
+            "ext_expires_in": lifetime,
             "access_token": self.key.sign(claims),
         }

@@ -15,6 +15,38 @@ MAX_CREDENTIALS = 20
 MAX_FIELD = 600
 CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}")
 DNS_NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}")
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What differs between national clouds: the recommended audience of assertions, and resources every tenant has."""
+
+    exchange_audience: str
+    resources: frozenset[str]
+
+
+CLOUDS = {
+    "Public": Cloud(
+        "api://AzureADTokenExchange",
+        frozenset({"https://vault.azure.net", "https://management.azure.com", "https://graph.microsoft.com"}),
+    ),
+    "USGovernment": Cloud(
+        "api://AzureADTokenExchangeUSGov",
+        frozenset(
+            {"https://vault.usgovcloudapi.net", "https://management.usgovcloudapi.net", "https://graph.microsoft.us"}
+        ),
+    ),
+    "China": Cloud(
+        "api://AzureADTokenExchangeChina",
+        frozenset(
+            {
+                "https://vault.azure.cn",
+                "https://management.chinacloudapi.cn",
+                "https://microsoftgraph.chinacloudapi.cn",
+            }
+        ),
+    ),
+}
 # A namespace of our own: the same names give the same object ids after a restart.
 OBJECT_IDS = uuid.UUID("7c1f6a52-3f0e-5d0c-9a44-0d6c53c3f0aa")
 
@@ -74,6 +106,7 @@ class Tenant:
     tenant_id: str
     domain: str
     display_name: str
+    cloud: str = "Public"
     applications: dict[str, Application] = field(default_factory=dict)
 
     def application(self, client_id: str) -> Application | None:
@@ -117,8 +150,11 @@ class Directory:
             tenant_id=guid,
             domain=str(body.get("domain", known.domain if known else f"{guid}.onmicrosoft.com")).lower(),
             display_name=str(body.get("displayName", known.display_name if known else "Emulated Directory")),
+            cloud=str(body.get("cloud", known.cloud if known else "Public")),
             applications=known.applications if known else {},
         )
+        if tenant.cloud not in CLOUDS:
+            raise RuleError(f"the clouds are {', '.join(CLOUDS)}")
         self.tenants[guid] = tenant
         return tenant
 

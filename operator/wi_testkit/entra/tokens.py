@@ -64,7 +64,9 @@ def new_signing_key() -> SigningKey:
     return SigningKey(private, certificate)
 
 
-def access_claims(tenant: Tenant, application: Application, resource: str, now: float) -> dict[str, Any]:
+def access_claims(
+    tenant: Tenant, application: Application, resource: str, now: float, lifetime: int = LIFETIME
+) -> dict[str, Any]:
     """Return the claims of a v1 access token ("Microsoft Learn, Access token claims reference")."""
     issuer = f"https://sts.windows.net/{tenant.tenant_id}/"
     issued = int(now)
@@ -73,7 +75,7 @@ def access_claims(tenant: Tenant, application: Application, resource: str, now: 
         "iss": issuer,
         "iat": issued,
         "nbf": issued,
-        "exp": issued + LIFETIME,
+        "exp": issued + lifetime,
         "aio": base64.b64encode(secrets.token_bytes(24)).decode(),
         "appid": application.client_id,
         "appidacr": "2",

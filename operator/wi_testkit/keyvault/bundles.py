@@ -13,6 +13,7 @@ from wi_testkit.keyvault.state import Secret, Vault, Version
 
 RECOVERABLE_DAYS = 90
 DAY = 86_400
+SINCE_PREVIOUS = "2025-07-01"
 
 
 def attributes(version: Version) -> dict[str, Any]:
@@ -31,9 +32,13 @@ def item(base: str, secret: Secret, version: Version, *, versioned: bool) -> dic
     return {"id": identifier, "attributes": attributes(version), **shown}
 
 
-def bundle(base: str, secret: Secret, version: Version) -> dict[str, Any]:
-    """Return a secret with its value."""
-    return {"value": version.value, **item(base, secret, version, versioned=True)}
+def bundle(base: str, secret: Secret, version: Version, api_version: str = "") -> dict[str, Any]:
+    """Return a secret with its value; API versions since 2025 also tell the version before it."""
+    known = {"value": version.value, **item(base, secret, version, versioned=True)}
+    position = secret.versions.index(version)
+    if position and api_version >= SINCE_PREVIOUS and not api_version.startswith("7"):
+        known["previousVersion"] = secret.versions[position - 1].version
+    return known
 
 
 def deleted_bundle(base: str, secret: Secret) -> dict[str, Any]:

@@ -21,7 +21,10 @@ CODES: dict[str, tuple[Variant, ...]] = {
         lambda _: errors.unauthorized("Request is missing a Bearer or PoP token."),
     ),
     "AKV10022": (lambda call: errors.audience_wrong(call.resource, "https://management.azure.com/"),),
-    "AKV10032": (lambda call: errors.issuer_wrong(call.expected_issuer, errors.OTHER_ISSUER),),
+    "AKV10032": (
+        lambda call: errors.issuer_wrong(call.expected_issuer, errors.OTHER_ISSUER),
+        lambda call: errors.issuer_wrong(", ".join((call.expected_issuer, *errors.ALSO_EXPECTED)), errors.OTHER_ISSUER),
+    ),
     "AKV10046": (lambda call: errors.signing_key_unknown(call.token.raw_header or "***"),),
     "TokenExpired": (lambda _: errors.token_expired(),),
     "SessionRevoked": (lambda _: errors.session_revoked(),),

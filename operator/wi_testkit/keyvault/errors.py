@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 OTHER_ISSUER = "https://sts.windows.net/00000000-0000-4000-8000-0000000000ff/"
+# Tenants of Microsoft itself, which a captured text lists behind the vault's own.
+ALSO_EXPECTED = (
+    "https://sts.windows.net/f8cdef31-a31e-4b4a-93e4-5f571e91255a/",
+    "https://sts.windows.net/e2d54eb5-3869-4f70-8578-dee5fc7331f4/",
+    "https://sts.windows.net/33e01921-4d64-4f8c-a055-5bdaffd5e33d/",
+    "https://sts.windows.net/975f013f-7f24-47e8-a7d3-abc4752bf346/",
+)
 CLAIMS = base64.b64encode(json.dumps({"access_token": {"nbf": {"essential": True, "value": "1"}}}).encode()).decode()
 
 

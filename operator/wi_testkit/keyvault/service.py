@@ -120,9 +120,10 @@ class VaultService:
             return listed(call, base, origin)
         secret, removed, wanted = call.secret, call.vault.removed(call.name), call.wanted
         if call.operation == "get" and secret and wanted:
-            return bundles.bundle(base, secret, wanted)
+            return bundles.bundle(base, secret, wanted, call.query.get("api-version", ""))
         if call.operation == "set" and call.new_version:
-            return bundles.bundle(base, call.vault.add(call.name, call.new_version), call.new_version)
+            added = call.vault.add(call.name, call.new_version)
+            return bundles.bundle(base, added, call.new_version, call.query.get("api-version", ""))
         if call.operation == "delete" and secret:
             secret.deleted = self.now()
             return bundles.deleted_bundle(base, secret)
