@@ -85,7 +85,7 @@ class IssuerProcessSettings(ServingSettings):
     discovery_max_age_seconds: int = Field(default=3600, ge=0, description="How long discovery may be cached.")
     jwks_max_age_seconds: int = Field(default=300, ge=0, description="How long the key set may be cached.")
     review_cache_seconds: float = Field(
-        default=60, ge=0, le=60, description="How long a token review's answer is believed."
+        default=45, ge=0, le=50, description="How long a token review's answer is believed."
     )
     pod_rate: float = Field(
         default=10, gt=0, description="Grant requests per second of one pod; bursts of five seconds."

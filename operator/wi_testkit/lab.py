@@ -117,7 +117,9 @@ class Lab:
         policy = self.folder / "audit.yaml"
         policy.write_text(json.dumps(AUDIT_POLICY))
         flags = [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
-        self.plane = self._stack.enter_context(Plane(flags=flags, controllers=["serviceaccount-controller"]))
+        self.plane = self._stack.enter_context(
+            Plane(flags=flags, controllers=["serviceaccount-controller", "clusterrole-aggregation-controller"])
+        )
         self.ports = find_ports(4 * self.issuers + 1)
         self._stack.callback(self._end)
         self.apply(*self._render_chart())
@@ -155,13 +157,14 @@ class Lab:
         )
         return found
 
-    def wait(self, is_true: Callable[[], object], what: str) -> None:
+    def wait(self, is_true: Callable[[], object], what: str | Callable[[], str], *, patience: float = PATIENCE) -> None:
         """Wait until it is; raises StageError with the last lines of every log."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not is_true():
             if time.monotonic() > deadline:
                 logs = (f"{name}: {self.log(name)[-800:]}" for name in self._processes)
-                raise StageError(f"{what}: not within {PATIENCE:.0f} s\n" + "\n".join(logs))
+                missed = what if isinstance(what, str) else what()
+                raise StageError(f"{missed}: not within {patience:.0f} s\n" + "\n".join(logs))
             time.sleep(0.05)
 
     def log(self, name: str) -> str:

@@ -8,9 +8,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from wi_operator.cluster.errors import NotFoundError, UnreachableError
-from wi_operator.core.clock import SystemClock
+from wi_operator.core.clock import FrozenClock, SystemClock
 from wi_operator.federation.keys import generate_key_set
 from wi_operator.federation.timetable import first_timetable
+from wi_operator.index.objects import Organization
 from wi_operator.index.store import Index
 from wi_operator.issuer.app import GrantsFace, PublicFace
 from wi_operator.issuer.callers import CallerReviews
@@ -90,19 +91,23 @@ def kubernetes():
     return FakeKubernetes()
 
 
+def make_face(index, keyring, kubernetes, clock=CLOCK, **settings):
+    settings = IssuerSettings(URL, **settings)
+    return GrantsFace(
+        CallerReviews(kubernetes, CLOCK),
+        Grants(index, keyring, settings, clock, lambda: "internal CA"),
+        Handshakes(kubernetes, index, keyring, settings, CLOCK),
+        lambda: True,
+    )
+
+
 @pytest.fixture
 async def grants(keyring, kubernetes):
     index = Index()
     index.put_config(CONFIG)
     index.put_credential(CREDENTIAL)
     index.put_namespace(NAMESPACE)
-    settings = IssuerSettings(URL)
-    face = GrantsFace(
-        CallerReviews(kubernetes, CLOCK),
-        Grants(index, keyring, settings, CLOCK),
-        Handshakes(kubernetes, index, keyring, settings, CLOCK),
-        lambda: True,
-    )
+    face = make_face(index, keyring, kubernetes)
     async with TestClient(TestServer(face.build_app())) as client:
         yield client
 
@@ -240,3 +245,53 @@ async def test_nobody_else_gets_a_handshake(grants, headers, change, status, rea
     answer = await grants.post("/v1/handshakes", json=HANDSHAKE | change, headers=headers)
     problem = await answer.json(content_type="application/problem+json")
     assert (answer.status, problem["reason"]) == (status, reason)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(("limit", "what"), [("pod_rate", "pod 'team-a/p'"), ("organization_rate", "organization")])
+async def test_who_asks_without_end_is_told_when_to_come_back(keyring, kubernetes, limit, what):
+    index = Index()
+    index.put_namespace(NAMESPACE)
+    frozen = FrozenClock()
+    face = make_face(index, keyring, kubernetes, frozen, **{limit: 2.0})
+    async with TestClient(TestServer(face.build_app())) as client:
+
+        async def ask():
+            return await client.post("/v1/grants", json={"credentials": ["demo"]}, headers=POD)
+
+        assert [(await ask()).status for _ in range(12)] == [200] * 10 + [429] * 2
+        refused = await ask()
+        problem = await refused.json(content_type=None)
+        assert (refused.headers["Retry-After"], problem["reason"]) == ("1", "TooManyRequests")
+        assert what in problem["detail"]
+        frozen.advance(1)
+        assert (await ask()).status == 200
+
+
+async def test_a_new_internal_ca_reaches_pods_that_hold_a_grant(keyring, kubernetes):
+    index = Index()
+    index.put_config(CONFIG)
+    index.put_credential(CREDENTIAL)
+    index.put_namespace(NAMESPACE)
+    face = make_face(index, keyring, kubernetes)
+    async with TestClient(TestServer(face.build_app())) as client:
+        first = await client.post("/v1/grants", json={"credentials": ["demo"]}, headers=POD)
+        assert (await first.json())["issuerCaBundle"] == "internal CA"
+        face.grants.internal_ca = lambda: "internal CA and the next one"
+        again = await client.post(
+            "/v1/grants", json={"credentials": ["demo"]}, headers=POD | {"If-None-Match": first.headers["ETag"]}
+        )
+        assert (again.status, (await again.json())["issuerCaBundle"]) == (200, "internal CA and the next one")
+
+
+async def test_a_namespace_whose_organization_is_not_believed_gets_nothing(keyring, kubernetes):
+    index = Index()
+    index.organizations["team-a"] = Organization.UNVERIFIED
+    face = make_face(index, keyring, kubernetes)
+    async with TestClient(TestServer(face.build_app())) as client:
+        for path, body, headers in (
+            ("/v1/grants", {"credentials": ["demo"]}, POD),
+            ("/v1/handshakes", HANDSHAKE, CONTROLLER),
+        ):
+            answer = await client.post(path, json=body, headers=headers)
+            assert (answer.status, (await answer.json(content_type=None))["reason"]) == (503, "OrganizationUnverified")

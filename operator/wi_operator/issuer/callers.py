@@ -20,7 +20,8 @@ from wi_operator.core.secret import SecretValue
 from wi_operator.issuer.limits import Limit
 from wi_operator.issuer.problems import KUBERNETES_UNAVAILABLE, TOKEN_REJECTED, RefusedError, too_many
 
-CACHE_SECONDS = 60.0
+CACHE_SECONDS = 45.0
+"""The API server remembers an accepted token for ten seconds itself: a revocation reaches kickoffs within a minute."""
 REJECTED_SECONDS = 2.0
 """So long a refused token is refused again without asking: a flood of one must not become a flood of reviews."""
 CACHE_ENTRIES = 10_000
