@@ -1,4 +1,4 @@
-"""A small HTTPS client: h11 over asyncio, pooled connections, bounded in time and size; follows no redirect."""
+"""A small HTTPS client: pooled connections, bounded in time and size; follows no redirect."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import h11
-
+from wi_operator.agent.answer import AnswerTooLargeError, BrokenOffError, MalformedAnswerError
+from wi_operator.agent.connection import Connection, open_connection
+from wi_operator.agent.proxy import DIRECT, ProxyError, ProxySettings
 from wi_operator.agent.settings import Budgets
 from wi_operator.core.clock import Clock
 from wi_operator.federation.diagnosis import transport
@@ -20,7 +20,6 @@ from wi_operator.federation.diagnosis.transport import Failure
 from wi_operator.federation.exchange.base import HttpRequest, HttpResponse
 from wi_operator.federation.hosts import Endpoint
 
-CHUNK = 16 * 1024
 USER_AGENT = "workload-identity-operator"
 
 
@@ -41,148 +40,128 @@ class TransportError(Exception):
 
 
 @dataclass(slots=True)
-class _Connection:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    http: h11.Connection
-    idle_since: float = 0.0
-    used: bool = False
-
-    def is_open(self) -> bool:
-        return not self.reader.at_eof() and not self.writer.is_closing()
-
-    def abort(self) -> None:
-        self.writer.transport.abort()
-
-
-@dataclass(slots=True)
 class _Pool:
     slots: asyncio.Semaphore
-    idle: list[_Connection] = field(default_factory=list)
+    idle: list[Connection] = field(default_factory=list)
 
 
 class HttpClient:
     """Sends requests; one pool of kept connections per host."""
 
-    def __init__(self, trust: ssl.SSLContext, budgets: Budgets, clock: Clock) -> None:
+    def __init__(self, trust: ssl.SSLContext, budgets: Budgets, clock: Clock, proxies: ProxySettings = DIRECT) -> None:
         self._trust = trust
         self._budgets = budgets
         self._clock = clock
+        self._proxies = proxies
         self._pools: dict[Endpoint, _Pool] = {}
+        self._ahead: set[asyncio.Task[None]] = set()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send and return the whole answer, whatever its status; raises ``TransportError``."""
-        async with self._connection(request.endpoint) as connection:
-            fresh = not connection.used
-            try:
-                return await self._exchange(connection, request)
-            except TransportError as error:
-                # The host closed a kept connection just as it was used again: that says nothing about the host.
-                if fresh or error.failure is not Failure.RESET:
-                    raise
-        async with self._connection(request.endpoint, fresh=True) as connection:
-            return await self._exchange(connection, request)
+        """Send and return the whole answer, whatever its status; raises ``TransportError``.
+
+        A request whose kept connection turns out to be closed is sent once more: all that the sidecar sends (reads, and
+        exchanges of tokens) may be repeated.
+        """
+        pool = self._pool(request.endpoint)
+        async with pool.slots:
+            connection = self._take(pool)
+            if connection is not None:
+                try:
+                    return await self._exchange(pool, connection, request)
+                except TransportError as error:
+                    # The host closed it just as it was used again: that says nothing about the host.
+                    if error.failure is not Failure.RESET:
+                        raise
+            return await self._exchange(pool, await self._connect(request.endpoint), request)
+
+    def connect_soon(self, endpoint: Endpoint) -> None:
+        """Open one more connection in the background, so that a request to come need not wait for TLS.
+
+        A failure is left for the request to meet.
+        """
+        task = asyncio.create_task(self._connect_ahead(endpoint))
+        self._ahead.add(task)
+        task.add_done_callback(self._ahead.discard)
+
+    async def _connect_ahead(self, endpoint: Endpoint) -> None:
+        pool = self._pool(endpoint)
+        async with pool.slots:
+            with contextlib.suppress(TransportError):
+                self._keep(pool, await self._connect(endpoint))
 
     def retrust(self, trust: ssl.SSLContext) -> None:
         """Believe ``trust`` from now on; kept connections were made under the old one and are dropped."""
         self._trust = trust
         self.close()
 
-    async def connect_ahead(self, endpoint: Endpoint) -> None:
-        """Keep a connection ready, so that the next request need not wait for TLS; raises ``TransportError``."""
-        async with self._connection(endpoint) as connection:
-            connection.used = True
-
     def close(self) -> None:
         """Drop all kept connections."""
         for pool in self._pools.values():
             while pool.idle:
-                pool.idle.pop().abort()
+                pool.idle.pop().close()
 
-    @contextlib.asynccontextmanager
-    async def _connection(self, endpoint: Endpoint, *, fresh: bool = False) -> AsyncIterator[_Connection]:
-        pool = self._pools.setdefault(endpoint, _Pool(asyncio.Semaphore(self._budgets.connections_per_host)))
-        async with pool.slots:
-            connection = None if fresh else self._take(pool)
-            connection = connection or await self._connect(endpoint)
-            try:
-                yield connection
-            except BaseException:
-                # An answer half read must never be taken for the next request's.
-                connection.abort()
-                raise
-            self._give_back(pool, connection)
+    def _pool(self, endpoint: Endpoint) -> _Pool:
+        pool = self._pools.get(endpoint)
+        if pool is None:
+            pool = self._pools[endpoint] = _Pool(asyncio.Semaphore(self._budgets.connections_per_host))
+        return pool
 
-    def _take(self, pool: _Pool) -> _Connection | None:
+    def _take(self, pool: _Pool) -> Connection | None:
+        oldest = self._clock.monotonic() - self._budgets.idle_connection
         while pool.idle:
             connection = pool.idle.pop()
-            if connection.is_open() and self._clock.monotonic() - connection.idle_since < self._budgets.idle_connection:
+            if connection.is_open and connection.idle_since > oldest:
                 return connection
-            connection.abort()
+            connection.close()
         return None
 
-    def _give_back(self, pool: _Pool, connection: _Connection) -> None:
-        if connection.http.our_state is h11.DONE and connection.http.their_state is h11.DONE:
-            connection.http.start_next_cycle()
-        if connection.http.our_state is not h11.IDLE or not connection.is_open():
-            connection.abort()
-            return
+    def _keep(self, pool: _Pool, connection: Connection) -> None:
         connection.idle_since = self._clock.monotonic()
-        connection.used = True
         pool.idle.append(connection)
 
-    async def _connect(self, endpoint: Endpoint) -> _Connection:
+    async def _connect(self, endpoint: Endpoint) -> Connection:
         try:
             async with asyncio.timeout(self._budgets.connect):
-                reader, writer = await asyncio.open_connection(
-                    endpoint.host, endpoint.port, ssl=self._trust, happy_eyeballs_delay=0.25, limit=2 * CHUNK
-                )
+                return await open_connection(endpoint, self._trust, self._proxies.choose(endpoint))
+        except ProxyError as error:
+            raise _proxy_failure(error, endpoint) from error
         except (OSError, TimeoutError) as error:
             raise TransportError(*_connect_failure(error, endpoint, self._budgets.connect)) from error
-        return _Connection(reader, writer, h11.Connection(h11.CLIENT))
 
-    async def _exchange(self, connection: _Connection, request: HttpRequest) -> HttpResponse:
-        endpoint = request.endpoint
+    async def _exchange(self, pool: _Pool, connection: Connection, request: HttpRequest) -> HttpResponse:
+        endpoint, limit = request.endpoint, self._budgets.response_bytes
         try:
-            async with asyncio.timeout(self._budgets.read):
-                connection.writer.write(_serialize(connection.http, request))
-                await connection.writer.drain()
-                return await self._read(connection, endpoint)
+            response = await connection.exchange(_serialize(request), seconds=self._budgets.read, limit=limit)
         except TimeoutError as error:
             raise TransportError(Failure.SLOW, endpoint, f"no answer in {self._budgets.read:g} s") from error
-        except h11.RemoteProtocolError as error:
-            raise TransportError(*_protocol_failure(connection, endpoint)) from error
+        except AnswerTooLargeError as error:
+            raise TransportError(Failure.TOO_LARGE, endpoint, str(limit)) from error
+        except MalformedAnswerError as error:
+            raise TransportError(Failure.GARBAGE, endpoint, "malformed answer") from error
+        except BrokenOffError as error:
+            raise TransportError(Failure.RESET, endpoint, "closed before its answer was whole") from error
         except OSError as error:
             raise TransportError(Failure.RESET, endpoint, _word(error)) from error
-
-    async def _read(self, connection: _Connection, endpoint: Endpoint) -> HttpResponse:
-        status, headers, body = 0, {}, bytearray()
-        while True:
-            event = connection.http.next_event()
-            if event is h11.NEED_DATA:
-                connection.http.receive_data(await connection.reader.read(CHUNK))
-            elif isinstance(event, h11.Response):
-                status = event.status_code
-                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
-            elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > self._budgets.response_bytes:
-                    raise TransportError(Failure.TOO_LARGE, endpoint, str(self._budgets.response_bytes))
-            elif isinstance(event, h11.EndOfMessage):
-                return HttpResponse(status, bytes(body), headers)
-            elif isinstance(event, h11.ConnectionClosed):
-                raise TransportError(Failure.RESET, endpoint, "closed before an answer")
+        if connection.is_open:
+            self._keep(pool, connection)
+        return response
 
 
-def _serialize(http: h11.Connection, request: HttpRequest) -> bytes:
-    headers = [("host", request.endpoint.netloc), ("user-agent", USER_AGENT), *request.headers]
+def _serialize(request: HttpRequest) -> bytes:
+    """Write the request (RFC 9112 section 3); raises ``ValueError`` for a header that would become two."""
+    lines = [f"{request.method} {request.target} HTTP/1.1", f"host: {request.endpoint.netloc}"]
+    lines += [f"user-agent: {USER_AGENT}", *[f"{name}: {value}" for name, value in request.headers]]
     if request.body:
-        headers.append(("content-length", str(len(request.body))))
-    parts = [http.send(h11.Request(method=request.method, target=request.target, headers=headers))]
-    if request.body:
-        parts.append(http.send(h11.Data(data=request.body)))
-    parts.append(http.send(h11.EndOfMessage()))
-    return b"".join(part for part in parts if part)
+        lines.append(f"content-length: {len(request.body)}")
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+        raise ValueError("a line end in a request's target or header")
+    return f"{head}\r\n\r\n".encode("ascii") + request.body
+
+
+def _proxy_failure(error: ProxyError, endpoint: Endpoint) -> TransportError:
+    failure = Failure.PROXY_REFUSED if error.answered else Failure.PROXY_UNREACHABLE
+    return TransportError(failure, endpoint, f"{error.proxy.host}:{error.proxy.port}: {error.detail}")
 
 
 def _connect_failure(error: Exception, endpoint: Endpoint, seconds: float) -> tuple[Failure, Endpoint, str]:
@@ -198,12 +177,6 @@ def _connect_failure(error: Exception, endpoint: Endpoint, seconds: float) -> tu
     if isinstance(error, ConnectionResetError):
         return Failure.RESET, endpoint, "closed during the TLS handshake"
     return Failure.UNREACHABLE, endpoint, _word(error)
-
-
-def _protocol_failure(connection: _Connection, endpoint: Endpoint) -> tuple[Failure, Endpoint, str]:
-    if connection.reader.at_eof():
-        return Failure.RESET, endpoint, "closed in the middle of an answer"
-    return Failure.GARBAGE, endpoint, "malformed answer"
 
 
 def _word(error: Exception) -> str:

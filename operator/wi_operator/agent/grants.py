@@ -99,6 +99,7 @@ class GrantCache:
         self._budgets = budgets
         self._on_change = on_change
         self._held: GrantSet | None = None
+        self._asking: asyncio.Task[GrantSet] | None = None
         self._tickets = itertools.count(1)
         self._applied = 0
 
@@ -120,8 +121,25 @@ class GrantCache:
     async def refresh(self, *, anew: bool = False) -> GrantSet:
         """Ask the issuer once; ``anew`` or shortly before expiry for newly minted assertions."""
         held = self._usable()
-        ticket = next(self._tickets)
+        if held is None and not anew:
+            return await self._first()
         known = None if held is None or anew or held.is_due(self._clock.now()) else held
+        return await self._ask(known)
+
+    async def _first(self) -> GrantSet:
+        """Ask while nothing is held: the kickoff that follows on the start shares the prefetch's question."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(None))
+            self._asking.add_done_callback(self._forget_asking)
+        return await asyncio.shield(self._asking)
+
+    def _forget_asking(self, task: asyncio.Task[GrantSet]) -> None:
+        self._asking = None
+        if not task.cancelled():
+            task.exception()  # who asked may have run out of time: asyncio would complain of an error that nobody saw
+
+    async def _ask(self, known: GrantSet | None) -> GrantSet:
+        ticket = next(self._tickets)
         try:
             answer = await self._source.ask(known)
         except GrantRefusedError:

@@ -19,13 +19,13 @@ from wi_operator.agent.retry import Deadline, retry
 from wi_operator.agent.settings import Budgets
 from wi_operator.agent.tokens import TokenCache, TokenKey, allowed, azure_facts
 from wi_operator.agent.values import extract
-from wi_operator.api.reference import MalformedReferenceError, azure_secret_name
+from wi_operator.api.reference import MalformedReferenceError, Reference, azure_secret_name
 from wi_operator.core.clock import Clock, format_rfc3339
 from wi_operator.core.log import fields
 from wi_operator.core.secret import SecretValue
 from wi_operator.federation.diagnosis import grants as grant_rows
 from wi_operator.federation.diagnosis import kickoff as rows
-from wi_operator.federation.diagnosis.base import DiagnosedError
+from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
 from wi_operator.vaults.azure import UNAUTHORIZED, KeyVault
 from wi_operator.vaults.base import VaultSecret
 
@@ -44,13 +44,15 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
-class _ReadKey:
-    """What makes two variables one read; names compare without case in Key Vault."""
+class _Read:
+    """One read of a vault; two variables share it if they mean the same: names compare without case in Key Vault."""
 
     token: TokenKey
     vault_url: str
     secret: str
     version: str
+    grant: Grant = field(compare=False)
+    name: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,8 @@ class Kickoffs:
         try:
             grants = await self._services.grants.revalidate(deadline)
         except DiagnosedError as error:
-            return _failed([Failure(v.name, v.reference, error.diagnosis) for v in variables], len(variables), identity)
-        kickoff = _Kickoff(self._services, grants, deadline)
-        outcomes = await asyncio.gather(*(kickoff.resolve(variable) for variable in variables))
+            return _failed([_fail(variable, error.diagnosis) for variable in variables], len(variables), identity)
+        outcomes = await _Kickoff(self._services, grants, deadline).resolve(variables)
         failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
         if failures:
             return _failed(failures, len(variables), identity)
@@ -108,72 +109,72 @@ class _Kickoff:
     services: Services
     grants: GrantSet
     deadline: Deadline
-    _reads: dict[_ReadKey, asyncio.Task[tuple[VaultSecret, int]]] = field(default_factory=dict)
-    _tokens: dict[TokenKey, asyncio.Task[SecretValue]] = field(default_factory=dict)
+    _tokens: dict[TokenKey, SecretValue | asyncio.Task[SecretValue]] = field(default_factory=dict)
     _renewed: set[TokenKey] = field(default_factory=set)
 
-    async def resolve(self, variable: Variable) -> Resolved | Failure:
-        try:
-            grant = self._grant(variable.reference.credential)
-            secret, milliseconds = await self._read_shared(variable, grant)
-            value = extract(secret.value, variable.reference)
-        except DiagnosedError as error:
-            return Failure(variable.name, variable.reference, error.diagnosis)
-        return Resolved(variable, value, str(grant.config), secret, milliseconds)
+    async def resolve(self, variables: Sequence[Variable]) -> list[Resolved | Failure]:
+        """Read what the variables mean, in parallel and each secret once; the outcomes have the variables' order."""
+        plans = [self._plan(variable.reference) for variable in variables]
+        reads = list(dict.fromkeys(plan for plan in plans if isinstance(plan, _Read)))
+        answers = dict(zip(reads, await asyncio.gather(*map(self._read, reads)), strict=True))
+        return [
+            _fail(variable, plan) if isinstance(plan, Diagnosis) else _judge(variable, plan.grant, answers[plan])
+            for variable, plan in zip(variables, plans, strict=True)
+        ]
 
-    def _grant(self, credential: str) -> Grant:
-        grant = self.grants.grants.get(credential)
+    def _plan(self, reference: Reference) -> _Read | Diagnosis:
+        grant = self.grants.grants.get(reference.credential)
         if grant is None:
-            refusal = self.grants.refusals.get(credential)
-            raise DiagnosedError(refusal or grant_rows.NOT_GRANTED.diagnose(credential=credential))
-        return grant
-
-    async def _read_shared(self, variable: Variable, grant: Grant) -> tuple[VaultSecret, int]:
+            refusal = self.grants.refusals.get(reference.credential)
+            return refusal or grant_rows.NOT_GRANTED.diagnose(credential=reference.credential)
         if grant.provider != AZURE_KEY_VAULT or grant.azure is None:
-            raise DiagnosedError(
-                grant_rows.BY_REASON["NotSupportedYet"].diagnose(object="The credential", what="a provider")
-            )
-        reference = variable.reference
+            return grant_rows.BY_REASON["NotSupportedYet"].diagnose(object="The credential", what="a provider")
         try:
             name = azure_secret_name(reference)
         except MalformedReferenceError as error:
-            raise DiagnosedError(rows.INVALID_SECRET_NAME.diagnose(detail=str(error))) from error
+            return rows.INVALID_SECRET_NAME.diagnose(detail=str(error))
         token = TokenKey.of(self.grants, grant)
-        key = _ReadKey(token, grant.azure.vault_url, name.lower(), reference.version.lower())
-        if key not in self._reads:
-            self._reads[key] = asyncio.create_task(self._read(name, key, grant))
-        return await self._reads[key]
+        return _Read(token, grant.azure.vault_url, name.lower(), reference.version.lower(), grant, name)
 
-    async def _read(self, name: str, key: _ReadKey, grant: Grant) -> tuple[VaultSecret, int]:
+    async def _read(self, read: _Read) -> tuple[VaultSecret, int] | Diagnosis:
         began = self.services.clock.monotonic()
 
         async def once() -> VaultSecret:
-            return await self._read_once(name, key, grant)
+            return await self._read_once(read)
 
-        secret = await retry(once, deadline=self.deadline, budgets=self.services.budgets)
+        try:
+            secret = await retry(once, deadline=self.deadline, budgets=self.services.budgets)
+        except DiagnosedError as error:
+            return error.diagnosis
         return secret, _milliseconds(self.services.clock.monotonic() - began)
 
-    async def _read_once(self, name: str, key: _ReadKey, grant: Grant) -> VaultSecret:
-        facts = azure_facts(grant.azure) if grant.azure else {}
+    async def _read_once(self, read: _Read) -> VaultSecret:
+        facts = azure_facts(read.grant.azure) if read.grant.azure else {}
         # Checked before the token is asked for: no token is even minted for a host that may not have it.
-        vault = KeyVault(allowed(key.vault_url, grant), facts)
-        token = await self._token(key.token, grant)
+        vault = KeyVault(allowed(read.vault_url, read.grant), facts)
         client = self.services.cloud()
+        token = await self._token(read, lambda: client.connect_soon(vault.endpoint))
         try:
-            response = await client.send(vault.build_read(name, key.version, token))
+            response = await client.send(vault.build_read(read.name, read.version, token))
             if response.status == UNAUTHORIZED:
-                token = await self._replace_token(key.token, grant, token)
-                response = await client.send(vault.build_read(name, key.version, token))
+                token = await self._replace_token(read, token)
+                response = await client.send(vault.build_read(read.name, read.version, token))
         except TransportError as error:
             raise DiagnosedError(error.diagnose(vault=True)) from error
-        return vault.read_answer(name, key.version, response)
+        return vault.read_answer(read.name, read.version, response)
 
-    async def _token(self, key: TokenKey, grant: Grant) -> SecretValue:
-        """Return this kickoff's token: asked for once, whatever comes of it."""
+    async def _token(self, read: _Read, meanwhile: Callable[[], None] = lambda: None) -> SecretValue:
+        """Return this kickoff's token, asked for once, whatever comes of it; ``meanwhile`` is called if it is waited for."""
+        key = read.token
         if key not in self._tokens:
-            self._tokens[key] = asyncio.create_task(self._ask_token(key, grant))
-            self._tokens[key].add_done_callback(_mark_retrieved)
-        return await asyncio.shield(self._tokens[key])
+            held = self.services.tokens.held(key)
+            self._tokens[key] = asyncio.create_task(self._ask_token(key, read.grant)) if held is None else held
+        token = self._tokens[key]
+        if isinstance(token, SecretValue):
+            return token
+        token.add_done_callback(_mark_retrieved)
+        meanwhile()
+        return await asyncio.shield(token)
 
     async def _ask_token(self, key: TokenKey, grant: Grant) -> SecretValue:
         async def remint() -> Grant:
@@ -182,13 +183,28 @@ class _Kickoff:
 
         return await self.services.tokens.token(key, grant, remint=remint, deadline=self.deadline)
 
-    async def _replace_token(self, key: TokenKey, grant: Grant, refused: SecretValue) -> SecretValue:
+    async def _replace_token(self, read: _Read, refused: SecretValue) -> SecretValue:
         """Return another token after the vault refused one; the first reader to come asks, once per kickoff."""
-        if key not in self._renewed:
-            self._renewed.add(key)
-            self.services.tokens.drop(key, refused)
-            self._tokens.pop(key, None)
-        return await self._token(key, grant)
+        if read.token not in self._renewed:
+            self._renewed.add(read.token)
+            self.services.tokens.drop(read.token, refused)
+            self._tokens.pop(read.token, None)
+        return await self._token(read)
+
+
+def _judge(variable: Variable, grant: Grant, answer: tuple[VaultSecret, int] | Diagnosis) -> Resolved | Failure:
+    if isinstance(answer, Diagnosis):
+        return _fail(variable, answer)
+    secret, milliseconds = answer
+    try:
+        value = extract(secret.value, variable.reference)
+    except DiagnosedError as error:
+        return _fail(variable, error.diagnosis)
+    return Resolved(variable, value, str(grant.config), secret, milliseconds)
+
+
+def _fail(variable: Variable, diagnosis: Diagnosis) -> Failure:
+    return Failure(variable.name, variable.reference, diagnosis)
 
 
 def _mark_retrieved(task: asyncio.Task[SecretValue]) -> None:

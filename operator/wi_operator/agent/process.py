@@ -14,7 +14,7 @@ from typing import Any
 
 from wi_kickoff import wire
 from wi_operator.agent import trust
-from wi_operator.agent.client import HttpClient, TransportError
+from wi_operator.agent.client import HttpClient
 from wi_operator.agent.declaration import Variable
 from wi_operator.agent.grant_set import Grant, GrantSet
 from wi_operator.agent.grants import GrantCache, GrantSource
@@ -42,20 +42,30 @@ def main(environ: Mapping[str, str]) -> int:
     except (SettingsError, ValueError) as error:
         log.error("sidecar not started: %s", error)
         return wire.EXIT_CODE
-    trust.shrink_read_buffers()
     with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
         runner.run(sidecar.run())
     return 0
 
 
 class ResolvingLoop(asyncio.SelectorEventLoop):
-    """An event loop that resolves names in daemon threads.
+    """An event loop that resolves names in daemon threads, one for those who ask the same at the same time.
 
     The default executor's threads are joined at the end: a resolver that hangs would delay SIGTERM by seconds.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: dict[tuple[object, ...], asyncio.Future[Any]] = {}
+
     async def getaddrinfo(self, host: Any, port: Any, **options: int) -> Any:
         """Resolve as ``socket.getaddrinfo`` does."""
+        question = (host, port, *options.items())
+        if question not in self._asked:
+            self._asked[question] = self._ask(host, port, options)
+            self._asked[question].add_done_callback(lambda _: self._asked.pop(question))
+        return await asyncio.shield(self._asked[question])
+
+    def _ask(self, host: Any, port: Any, options: dict[str, int]) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = self.create_future()
 
         def resolve() -> None:
@@ -66,16 +76,15 @@ class ResolvingLoop(asyncio.SelectorEventLoop):
                 self._tell(answer, None, error)
 
         threading.Thread(target=resolve, daemon=True).start()
-        return await answer
+        return answer
 
     def _tell(self, answer: asyncio.Future[Any], result: Any, error: OSError | None) -> None:
         def settle() -> None:
-            if answer.done():
-                return
             if error is None:
                 answer.set_result(result)
             else:
                 answer.set_exception(error)
+                answer.exception()  # who asked may have run out of time
 
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self.call_soon_threadsafe(settle)
@@ -143,7 +152,7 @@ class Sidecar:
             await asyncio.sleep(max(delay, grants.renew_at - self._clock.now()))
 
     async def _prepare(self, grants: GrantSet, grant: Grant) -> None:
-        """Get a token and open a connection to the vault."""
+        """Get a token, and open a connection to the vault."""
 
         async def remint() -> Grant:
             return grant  # a kickoff may ask for a new assertion, the prefetch does not insist
@@ -153,11 +162,9 @@ class Sidecar:
             key = TokenKey.of(grants, grant)
             await self._tokens.token(key, grant, remint=remint, deadline=deadline)
             if grant.azure is not None:
-                await self._cloud_client().connect_ahead(allowed(grant.azure.vault_url, grant))
+                self._cloud_client().connect_soon(allowed(grant.azure.vault_url, grant))
         except DiagnosedError as error:
             log.info("prefetch failed", extra=fields(credential=grant.credential, reason=error.diagnosis.reason))
-        except TransportError as error:
-            log.info("prefetch failed", extra=fields(credential=grant.credential, reason=error.failure.value))
 
     def _adopt(self, grants: GrantSet | None) -> None:
         """Follow a change of the grants: forget tokens of what is gone, trust the CAs they name."""

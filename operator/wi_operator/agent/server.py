@@ -8,6 +8,8 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import cast
 
 from wi_kickoff import wire
 from wi_operator.agent.retry import Deadline
@@ -45,14 +47,12 @@ class KickoffServer:
         prepare_folder(folder, files)
         listener = bind(os.path.join(folder, wire.SOCKET_NAME))
 
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._serve(container, reader, writer))
-            self._open.add(task)
-            task.add_done_callback(self._open.discard)
+        loop = asyncio.get_running_loop()
 
-        self._servers.append(
-            await asyncio.start_unix_server(accept, sock=listener, backlog=BACKLOG, limit=wire.MAX_REQUEST)
-        )
+        def accept() -> _Request:
+            return _Request(partial(self._answer, container), container, self._open)
+
+        self._servers.append(await loop.create_unix_server(accept, sock=listener, backlog=BACKLOG))
 
     async def stop(self) -> None:
         """Take no more, and give kickoffs under way a moment to end."""
@@ -60,18 +60,6 @@ class KickoffServer:
             server.close()
         if self._open:
             await asyncio.wait(self._open, timeout=self._budgets.shutdown)
-
-    async def _serve(self, container: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            source = wire.decode_request(await asyncio.wait_for(reader.readline(), REQUEST_SECONDS))
-            writer.write(wire.encode_reply(await self._answer(container, source)))
-            await asyncio.wait_for(writer.drain(), REQUEST_SECONDS)
-        except (wire.WireError, ValueError, TimeoutError, OSError) as error:
-            log.warning("request not served", extra=fields(container=container, problem=type(error).__name__))
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
     async def _answer(self, container: str, source: str) -> wire.Reply:
         if self._taken >= self._budgets.parallel_kickoffs + self._budgets.waiting_kickoffs:
@@ -97,6 +85,57 @@ class KickoffServer:
             return await self._run(container, source, deadline)
         finally:
             self._parallel.release()
+
+
+class _Request(asyncio.Protocol):
+    """One connection: a request line comes in, a reply goes out."""
+
+    def __init__(
+        self, answer: Callable[[str], Awaitable[wire.Reply]], container: str, tasks: set[asyncio.Task[None]]
+    ) -> None:
+        self._answer = answer
+        self._container = container
+        self._tasks = tasks
+        self._line = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give the client a moment to ask."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._patience = asyncio.get_running_loop().call_later(REQUEST_SECONDS, self._refuse, "no request in time")
+
+    def data_received(self, data: bytes) -> None:
+        """Collect the line, and answer it."""
+        self._line += data
+        if len(self._line) <= wire.MAX_REQUEST and not self._line.endswith(b"\n"):
+            return
+        self._patience.cancel()
+        self._transport.pause_reading()
+        try:
+            source = wire.decode_request(self._line)
+        except wire.WireError as error:
+            self._refuse(type(error).__name__)
+            return
+        task = asyncio.create_task(self._reply(source))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget the timer; a kickoff under way ends by itself."""
+        self._patience.cancel()
+
+    async def _reply(self, source: str) -> None:
+        try:
+            self._transport.write(wire.encode_reply(await self._answer(source)))
+        except wire.WireError as error:
+            self._refuse(type(error).__name__)
+            return
+        # Closes once all is written; who does not read it is cut off.
+        self._transport.close()
+        self._patience = asyncio.get_running_loop().call_later(REQUEST_SECONDS, self._transport.abort)
+
+    def _refuse(self, problem: str) -> None:
+        log.warning("request not served", extra=fields(container=self._container, problem=problem))
+        self._transport.abort()
 
 
 def prepare_folder(folder: str, files: Mapping[str, bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -84,6 +85,11 @@ class TokenCache:
             raise refused from None
         return await self._obtain(key, grant, deadline)
 
+    def held(self, key: TokenKey) -> SecretValue | None:
+        """Return the token at hand, ``None`` if one has to be asked for."""
+        held = self._held.get(key)
+        return held.token if held is not None and self._clock.monotonic() < held.good_until else None
+
     def drop(self, key: TokenKey, token: SecretValue) -> None:
         """Forget ``token`` if it is still the one held."""
         held = self._held.get(key)
@@ -100,9 +106,9 @@ class TokenCache:
         async def once() -> SecretValue:
             # The lock is held for one attempt only: a kickoff must not wait for another's whole row of retries.
             async with self._locks.setdefault(key, asyncio.Lock()):
-                held = self._held.get(key)
-                if held is not None and self._clock.monotonic() < held.good_until:
-                    return held.token
+                held = self.held(key)
+                if held is not None:
+                    return held
                 return self._keep(key, self._clock.monotonic(), await self._present(grant))
 
         return await retry(once, deadline=deadline, budgets=self._budgets)
@@ -130,9 +136,13 @@ class TokenCache:
 def allowed(url: str, grant: Grant) -> Endpoint:
     """Return the endpoint of ``url``; raises ``DiagnosedError`` unless the grant's allow-list covers it."""
     try:
-        return require_allowed(url, grant.hosts)
+        return _allowed(url, grant.hosts)
     except ForbiddenHostError as error:
         raise DiagnosedError(grant_rows.FORBIDDEN_HOST.diagnose(detail=str(error))) from error
+
+
+# Few pairs, asked for at every read; a refusal is an exception, which is not kept.
+_allowed = functools.lru_cache(maxsize=64)(require_allowed)
 
 
 def azure_facts(azure: AzureGrant) -> dict[str, str]:

@@ -20,6 +20,7 @@ class ScriptedClient:
 
     def __init__(self):
         self.requests = []
+        self.expected = []
         self.script = {}
 
     async def send(self, request):
@@ -30,6 +31,9 @@ class ScriptedClient:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def connect_soon(self, endpoint):
+        self.expected.append(endpoint.host)
 
     def sent_to(self, host):
         return [request for request in self.requests if request.endpoint.host == host]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from wi_operator.federation.diagnosis.base import Diagnosis, Provenance, Retry, Row
+from wi_operator.federation.diagnosis.base import Diagnosis, Provenance, Retry, Row, Surface
 
 
 class Failure(Enum):
@@ -19,10 +19,16 @@ class Failure(Enum):
     SLOW = "HostSlow"
     GARBAGE = "NotHttp"
     TOO_LARGE = "AnswerTooLarge"
+    PROXY_UNREACHABLE = "ProxyUnreachable"
+    PROXY_REFUSED = "ProxyRefused"
 
 
-def _row(failure: Failure, cause: str, remedy: str, retry: Retry) -> Row:
-    return Row(failure.value, failure.value, cause, remedy, retry, Provenance.ASSUMED)
+KICKOFF = frozenset({Surface.KICKOFF})
+SURFACES = KICKOFF | {Surface.CONFIG, Surface.CREDENTIAL}
+
+
+def _row(failure: Failure, cause: str, remedy: str, retry: Retry, surfaces: frozenset[Surface] = SURFACES) -> Row:
+    return Row(failure.value, failure.value, cause, remedy, retry, Provenance.ASSUMED, surfaces)
 
 
 ROWS = {
@@ -67,6 +73,16 @@ ROWS = {
         _row(
             Failure.TOO_LARGE, "{host}:{port} answered more than {detail} bytes.",
             "Look for a proxy or firewall that answers in its place.", Retry.CONFIG,
+        ),
+        _row(
+            Failure.PROXY_UNREACHABLE, "The proxy on the way to {host} could not be reached ({detail}).",
+            "Check `sidecar.proxy` of the chart, and that a NetworkPolicy lets the pod out to the proxy.",
+            Retry.TRANSIENT, KICKOFF,
+        ),
+        _row(
+            Failure.PROXY_REFUSED, "The proxy gave no tunnel to {host}, port {port} ({detail}).",
+            "Let the proxy pass CONNECT to {host}:{port}, or add {host} to `sidecar.proxy.noProxy` of the chart; 407 means "
+            "that it wants a user.", Retry.TRANSIENT, KICKOFF,
         ),
     )
 }  # fmt: skip
