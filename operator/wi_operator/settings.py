@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -112,6 +112,32 @@ class WebhookProcessSettings(ServingSettings):
     sidecar_log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Of the sidecar."
     )
+    sidecar_log_levels: tuple[str, ...] = Field(
+        default=("DEBUG", "INFO", "WARNING", "ERROR"), description="What a pod may choose by annotation."
+    )
+    sidecar_resources: dict[str, dict[str, str]] = Field(
+        default={"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
+        description="Of the sidecar, unless the pod chooses by annotation.",
+    )
+    sidecar_resource_bounds: dict[Literal["cpu", "memory"], dict[Literal["least", "most"], str]] = Field(
+        default={"cpu": {"least": "1m", "most": "500m"}, "memory": {"least": "32Mi", "most": "256Mi"}},
+        description="The least and the most that a pod may choose.",
+    )
+    sidecar_https_proxy: str = Field(default="", description="Proxy of sidecars on their way to the clouds.")
+    sidecar_no_proxy: str = Field(default="", description="Hosts that sidecars reach without it, with commas.")
+    sidecar_connect_seconds: float = Field(default=2, ge=0.1, le=30, description="For connecting, TLS included.")
+    sidecar_read_seconds: float = Field(default=5, ge=0.1, le=60, description="For one answer.")
+    sidecar_kickoff_seconds: float = Field(default=15, ge=0.1, le=60, description="For a kickoff with all retries.")
+
+    @property
+    def sidecar_environment(self) -> dict[str, str]:
+        """Variables of sidecars beyond those that each has; those with their defaults are left out."""
+        variables = {"HTTPS_PROXY": self.sidecar_https_proxy, "NO_PROXY": self.sidecar_no_proxy}
+        for name in ("connect", "read", "kickoff"):
+            seconds = getattr(self, f"sidecar_{name}_seconds")
+            is_default = seconds == type(self).model_fields[f"sidecar_{name}_seconds"].default
+            variables[f"WI_{name.upper()}_SECONDS"] = "" if is_default else f"{seconds:g}"
+        return {name: value for name, value in variables.items() if value}
 
 
 class ControllerProcessSettings(CommonSettings):

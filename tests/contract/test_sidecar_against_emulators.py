@@ -571,3 +571,14 @@ def test_settings_that_cannot_be_used_end_the_sidecar_with_their_name(world, gra
     sidecar = world.sidecar(grants, WI_CA_BUNDLE="")
     assert sidecar.start().process.wait(10) == 78
     assert "WI_CA_BUNDLE is missing" in sidecar.log.read_text()
+
+
+def test_the_clouds_are_asked_through_the_proxy_and_the_issuer_never(world, grants):
+    sidecar = world.sidecar(grants, HTTPS_PROXY="http://127.0.0.1:1", WI_KICKOFF_SECONDS="0.5").start().wait_started()
+    try:
+        message = error_of(sidecar.launch())
+        assert "ProxyUnreachable: The proxy on the way to " in message
+        assert "127.0.0.1:1: ECONNREFUSED" in message
+        assert grants.seen
+    finally:
+        sidecar.stop()

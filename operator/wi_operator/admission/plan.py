@@ -9,6 +9,7 @@ from typing import Any
 
 from wi_operator.admission.declaration import Declaration, Entry, of_sidecar
 from wi_operator.admission.extraction import Extraction, extract
+from wi_operator.admission.overrides import override
 from wi_operator.admission.settings import InjectionSettings
 from wi_operator.api import names
 
@@ -109,8 +110,9 @@ def containers_of(spec: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[s
 
 
 def make_plan(pod: Mapping[str, Any], settings: InjectionSettings) -> Plan:
-    """Read a pod; nothing is judged yet."""
+    """Read a pod; nothing is judged yet. The plan's settings are the chart's with the pod's own choices."""
     spec = pod["spec"]
+    settings = override(settings, pod["metadata"].get("annotations") or {})
     sidecar, declared = _earlier(spec.get(INIT_CONTAINERS) or ())
     touched = tuple(
         target

@@ -1,4 +1,4 @@
-"""Sums of Kubernetes quantities (``500m``, ``64Mi``, ``1e3``; Kubernetes API reference, "Quantity")."""
+"""Sums and order of Kubernetes quantities (``500m``, ``64Mi``, ``1e3``; Kubernetes API reference, "Quantity")."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ def add(first: str, second: str) -> str:
         if count == count.to_integral_value() and (count or unit == ""):
             return f"{int(count)}{unit}"
     return f"{int(total / _UNITS['n'])}n"
+
+
+def compare(first: str, second: str) -> int:
+    """Return -1, 0 or 1: ``first`` is less than, equal to or more than ``second``; raises ``ValueError``."""
+    difference = _read(first) - _read(second)
+    if not difference.is_finite():
+        raise ValueError(f"{first!r} or {second!r} is no quantity")
+    return (difference > 0) - (difference < 0)
 
 
 def _read(text: str) -> Decimal:

@@ -11,6 +11,19 @@ SIDECAR_UID = 29387
 # A LimitRange default (16Mi is common) would kill the sidecar: requests and the memory limit are always explicit.
 RESOURCES: Mapping[str, Any] = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and the most of a resource that a pod may ask for, as Kubernetes quantities."""
+
+    least: str
+    most: str
+
+
+RESOURCE_BOUNDS: Mapping[str, Bounds] = {"cpu": Bounds("1m", "500m"), "memory": Bounds("32Mi", "256Mi")}
+
 
 @dataclass(frozen=True, slots=True)
 class InjectionSettings:
@@ -18,6 +31,8 @@ class InjectionSettings:
 
     ``sidecar_image`` should be a digest. ``ca_bundle`` is PEM text: the CA of the grants service. ``sidecar_uid`` is
     ``None`` where the platform chooses the user (OpenShift). An empty ``image_pull_policy`` leaves it to Kubernetes.
+    ``resource_bounds`` and ``log_levels`` limit what a pod may choose by annotation. ``environment`` are further variables
+    of the sidecar.
     """
 
     sidecar_image: str
@@ -28,6 +43,9 @@ class InjectionSettings:
     sidecar_uid: int | None = SIDECAR_UID
     log_level: str = "INFO"
     resources: Mapping[str, Any] = field(default_factory=lambda: RESOURCES)
+    resource_bounds: Mapping[str, Bounds] = field(default_factory=lambda: RESOURCE_BOUNDS)
+    log_levels: tuple[str, ...] = LOG_LEVELS
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ca_sha256(self) -> str:

@@ -18,6 +18,7 @@ from wi_operator.agent.client import HttpClient
 from wi_operator.agent.declaration import Variable
 from wi_operator.agent.grant_set import Grant, GrantSet
 from wi_operator.agent.grants import GrantCache, GrantSource
+from wi_operator.agent.hardening import forbid_dumps
 from wi_operator.agent.kickoff import Kickoffs, Services
 from wi_operator.agent.retry import Deadline
 from wi_operator.agent.server import KickoffServer, mark_started
@@ -36,6 +37,10 @@ def main(environ: Mapping[str, str]) -> int:
     # Process 1 ignores a signal without a handler; one that comes before the loop runs must end it too.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     configure(environ.get("WI_LOG_LEVEL") or "INFO")
+    try:
+        forbid_dumps()
+    except OSError as error:
+        log.warning("the process stays dumpable", extra=fields(error=error.strerror))
     try:
         settings = read_settings(environ)
         sidecar = Sidecar(settings, SystemClock())
@@ -197,7 +202,7 @@ class Sidecar:
             except ValueError:
                 log.warning("the extra CA bundle holds no usable certificate; only public roots are trusted")
                 context = trust.cloud_context("")
-            self._cloud = HttpClient(context, self._settings.budgets, self._clock)
+            self._cloud = HttpClient(context, self._settings.budgets, self._clock, self._settings.proxies)
         return self._cloud
 
     def _credentials(self) -> set[str]:

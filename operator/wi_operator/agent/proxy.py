@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import socket
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -97,7 +98,8 @@ async def open_tunnel(proxy: Proxy, endpoint: Endpoint) -> socket.socket:
     try:
         plain = await dial(proxy.host, proxy.port)
     except OSError as error:
-        raise ProxyError(proxy, error.strerror or type(error).__name__, answered=False) from error
+        word = errno.errorcode.get(error.errno or 0, error.strerror or type(error).__name__)
+        raise ProxyError(proxy, word, answered=False) from error
     try:
         await _ask_tunnel(plain, proxy, endpoint)
     except BaseException:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wi_operator.agent.declaration import Declaration, parse_declaration
+from wi_operator.agent.proxy import DIRECT, ProxySettings, read_proxy
 from wi_operator.api.names import RUN_DIR, TOKEN_DIR
 from wi_operator.core.errors import SettingsError
 from wi_operator.federation.hosts import Endpoint, ForbiddenHostError, parse_endpoint
 
+LEAST_SECONDS = 0.1
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -44,6 +46,7 @@ class SidecarSettings:
     run_dir: str = RUN_DIR
     log_level: str = "INFO"
     budgets: Budgets = field(default_factory=Budgets)
+    proxies: ProxySettings = DIRECT
 
 
 def read_settings(environ: Mapping[str, str]) -> SidecarSettings:
@@ -61,7 +64,37 @@ def read_settings(environ: Mapping[str, str]) -> SidecarSettings:
         token_file=environ.get("WI_TOKEN_FILE") or f"{TOKEN_DIR}/token",
         run_dir=environ.get("WI_RUN_DIR") or RUN_DIR,
         log_level=level,
+        budgets=_budgets(environ),
+        # The issuer is inside the cluster: it is never asked through a proxy, whatever NO_PROXY says.
+        proxies=read_proxy(_either(environ, "HTTPS_PROXY"), _either(environ, "NO_PROXY")),
     )
+
+
+def _budgets(environ: Mapping[str, str]) -> Budgets:
+    # Launcher and hook wait a little longer than the largest kickoff: a larger one would have nobody to answer.
+    return Budgets(
+        connect=_seconds(environ, "WI_CONNECT_SECONDS", 2.0, most=30.0),
+        read=_seconds(environ, "WI_READ_SECONDS", 5.0, most=60.0),
+        kickoff=_seconds(environ, "WI_KICKOFF_SECONDS", 15.0, most=60.0),
+    )
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float, *, most: float) -> float:
+    text = environ.get(name)
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not LEAST_SECONDS <= seconds <= most:
+        raise SettingsError(f"{name} is {text!r}; write seconds from {LEAST_SECONDS:g} to {most:g}")
+    return seconds
+
+
+def _either(environ: Mapping[str, str], name: str) -> str:
+    """Return a variable that programs know in capitals and in small letters."""
+    return environ.get(name) or environ.get(name.lower()) or ""
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

@@ -20,6 +20,13 @@ ORGANIZATION_ANNOTATION = f"{GROUP}/organization"
 TEST_ANNOTATION = f"{GROUP}/test-connection"
 WARNINGS_ANNOTATION = f"{GROUP}/injection-warnings"
 PYTHON_ANNOTATION = f"{GROUP}/python"
+SIDECAR_LOG_LEVEL_ANNOTATION = f"{GROUP}/sidecar-log-level"
+SIDECAR_RESOURCE_ANNOTATIONS = {
+    f"{GROUP}/sidecar-{resource}-{kind}": (f"{kind}s", resource)
+    for resource in ("cpu", "memory")
+    for kind in ("request", "limit")
+}
+"""Annotation → where it stands in a container's resources."""
 CA_ANNOTATION = f"{GROUP}/ca-sha256"
 
 ROTATE_ANNOTATION = f"{GROUP}/rotate"

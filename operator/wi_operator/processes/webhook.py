@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from wi_operator.admission import server as admission_server
 from wi_operator.admission.metrics import AdmissionMetrics
 from wi_operator.admission.registration import Registration
-from wi_operator.admission.settings import InjectionSettings
+from wi_operator.admission.settings import Bounds, InjectionSettings
 from wi_operator.api import names
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.paths import webhook_configuration_path
@@ -46,6 +46,10 @@ async def run() -> int:
             image_pull_secrets=settings.image_pull_secrets,
             sidecar_uid=settings.sidecar_uid,
             log_level=settings.sidecar_log_level,
+            log_levels=settings.sidecar_log_levels,
+            resources=settings.sidecar_resources,
+            resource_bounds={name: Bounds(**bounds) for name, bounds in settings.sidecar_resource_bounds.items()},
+            environment=settings.sidecar_environment,
         )
 
     current = Refreshed(injection)

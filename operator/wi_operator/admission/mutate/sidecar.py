@@ -58,6 +58,7 @@ def _env(declared: Declaration, settings: InjectionSettings) -> list[dict[str, s
         {"name": "WI_TOKEN_FILE", "value": f"{TOKEN_DIR}/token"},
         {"name": "WI_RUN_DIR", "value": names.RUN_DIR},
         {"name": "WI_LOG_LEVEL", "value": escape(settings.log_level)},
+        *({"name": name, "value": escape(value)} for name, value in settings.environment.items()),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wi_operator.admission.plan import Plan
 from wi_operator.admission.validate.commands import missing_commands, secrets_outside_env, unusable_python
+from wi_operator.admission.validate.overrides import faulty_overrides
 from wi_operator.admission.validate.platform import host_network_without_cluster_dns, static_pods, windows_pods
 from wi_operator.admission.validate.process_namespace import readable_sidecars
 from wi_operator.admission.validate.references import impossible_vault_names, malformed_references
@@ -13,6 +14,7 @@ from wi_operator.index.store import Index
 ALWAYS = (malformed_references, foreign_containers, foreign_volumes, foreign_mounts)
 WITH_SECRETS = (
     unusable_python,
+    faulty_overrides,
     missing_commands,
     secrets_outside_env,
     windows_pods,

@@ -30,6 +30,14 @@ IMPOSSIBLE_SECRET_NAME = _row("ImpossibleSecretName", "{detail}.", "Correct the 
 INVALID_INTERPRETER = _row(
     "InvalidInterpreter", "{detail} is not the path of a program.", "Write for example /usr/bin/python3."
 )
+INVALID_OVERRIDE = _row(
+    "InvalidSidecarOverride", "{object} is not what a pod of this cluster may choose for its sidecar.",
+    "Write {detail}, or remove the annotation.",
+)  # fmt: skip
+REQUEST_OVER_LIMIT = _row(
+    "SidecarRequestOverLimit", "Its request of {object} is over its limit of {detail}.",
+    "Set both by annotation (identity.crewai.com/sidecar-<resource>-request and -limit), or neither.",
+)  # fmt: skip
 COMMAND_MISSING = _row(
     "CommandMissing", "It takes secrets ({detail}) but has no command, and the operator never asks a registry what an "
     "image starts.",
@@ -112,7 +120,7 @@ ROWS = (
     INVALID_INTERPRETER, COMMAND_MISSING, SECRET_OUTSIDE_ENVIRONMENT, RESERVED_NAME, RESERVED_PATH, FOREIGN_SIDECAR,
     WINDOWS_POD, STATIC_POD, HOST_NETWORK_DNS, SIDECAR_READABLE, SIDECAR_USER_UNKNOWN, EPHEMERAL_SECRET,
     INVALID_DELIVERY, ENVFILE_NOT_ALLOWED, ENVFILE_NODES, ENVFILE_NODES_UNKNOWN, ENVFILE_RESTART, LITERAL_NOT_INJECTED,
-    TEMPLATE_NOT_LABELLED, USE_NOT_ALLOWED,
+    TEMPLATE_NOT_LABELLED, USE_NOT_ALLOWED, INVALID_OVERRIDE, REQUEST_OVER_LIMIT,
 )  # fmt: skip
 
 
