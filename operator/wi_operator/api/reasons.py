@@ -16,6 +16,8 @@ NOT_TESTED = "NotTested"
 PROGRESSING = "Progressing"
 NOT_SUPPORTED_YET = "NotSupportedYet"
 ISSUER_URL_MISSING = "IssuerUrlMissing"
+ORGANIZATION_CHANGED = "OrganizationChanged"
+FEDERATED_CREDENTIAL_LIMIT = "FederatedCredentialLimit"
 KEY_LOST = "KeyLost"
 
 CREDENTIAL_NOT_FOUND = "CredentialNotFound"

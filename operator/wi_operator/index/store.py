@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wi_operator.index.objects import Config, Credential, ObjectKey, Organization
+from wi_operator.index.objects import AZURE, Config, Credential, ObjectKey, Organization
+
+App = tuple[str, str]
+"""Tenant and client id, lower case."""
 
 
 @dataclass(slots=True)
@@ -16,15 +19,37 @@ class Index:
     configs: dict[ObjectKey, Config] = field(default_factory=dict)
     credentials: dict[ObjectKey, Credential] = field(default_factory=dict)
     organizations: dict[str, Organization] = field(default_factory=dict)
+    apps: dict[App, set[ObjectKey]] = field(default_factory=dict)
+    """The configs of each app registration."""
 
     def put_config(self, item: Mapping[str, Any]) -> None:
         """Add or replace a WorkloadIdentityConfig given as the API's JSON."""
         config = Config.from_object(item)
+        self._leave_app(config.key)
         self.configs[config.key] = config
+        if app := _app_of(config):
+            self.apps.setdefault(app, set()).add(config.key)
 
     def drop_config(self, item: Mapping[str, Any]) -> None:
         """Forget a config."""
-        self.configs.pop(ObjectKey(item["metadata"]["namespace"], item["metadata"]["name"]), None)
+        key = ObjectKey(item["metadata"]["namespace"], item["metadata"]["name"])
+        self._leave_app(key)
+        self.configs.pop(key, None)
+
+    def organizations_of_app(self, config: Config) -> set[str]:
+        """Return the organizations whose configs use the same app as ``config``; empty when it names none."""
+        keys = self.apps.get(_app_of(config) or ("", ""), set())
+        known = (self.organizations.get(key.namespace) for key in keys)
+        return {organization.id for organization in known if organization is not None}
+
+    def _leave_app(self, key: ObjectKey) -> None:
+        before = self.configs.get(key)
+        app = _app_of(before) if before else None
+        if app is None:
+            return
+        self.apps[app].discard(key)
+        if not self.apps[app]:
+            del self.apps[app]
 
     def put_credential(self, item: Mapping[str, Any]) -> None:
         """Add or replace a SecretProviderCredential given as the API's JSON."""
@@ -50,3 +75,8 @@ class Index:
     def credentials_in(self, namespace: str) -> Iterable[Credential]:
         """The credentials of a namespace."""
         return (credential for key, credential in self.credentials.items() if key.namespace == namespace)
+
+
+def _app_of(config: Config) -> App | None:
+    tenant, client = (str(config.azure.get(name, "")).lower() for name in ("tenantId", "clientId"))
+    return (tenant, client) if config.provider == AZURE and client else None

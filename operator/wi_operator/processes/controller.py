@@ -11,6 +11,7 @@ from wi_operator.core.log import configure, fields
 from wi_operator.federation.discovery import check_issuer_url
 from wi_operator.federation.rotation import RotationSettings
 from wi_operator.reconcile.leadership import LeadershipLostError
+from wi_operator.reconcile.metrics import AppMetrics
 from wi_operator.reconcile.process import Controller
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_operator.settings import ControllerProcessSettings, load
@@ -44,11 +45,13 @@ async def run() -> int:
             ),
         )
     )
+    registry = CollectorRegistry()
+    registry.register(AppMetrics(controller.reconciler.store.index))
     runner = await health.start(
         port=settings.health_port,
         is_alive=controller.is_alive,
         is_ready=controller.is_ready,
-        registry=CollectorRegistry(),
+        registry=registry,
     )
     try:
         await controller.run()

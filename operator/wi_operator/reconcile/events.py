@@ -1,4 +1,4 @@
-"""One Kubernetes event per change of Ready's reason, and per default that changed."""
+"""One Kubernetes event per change of Ready's reason, and per default or organization that changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from wi_operator.api import names, reasons
+from wi_operator.api import names
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ApiError
 from wi_operator.cluster.paths import events_path
@@ -31,11 +31,11 @@ def render_event(
     return _render(kind, item, kind_of_event, after["reason"], after["message"], instance=instance, now=now)
 
 
-def render_default_changed(
-    kind: str, item: Mapping[str, Any], message: str, *, instance: str, now: float
+def render_change(
+    kind: str, item: Mapping[str, Any], reason: str, message: str, *, instance: str, now: float
 ) -> dict[str, Any]:
-    """Return the event that tells that the default config of a namespace changed under a credential."""
-    return _render(kind, item, "Warning", reasons.DEFAULT_CHANGED, message, instance=instance, now=now)
+    """Return the event that tells what changed under an object: its default config, its organization."""
+    return _render(kind, item, "Warning", reason, message, instance=instance, now=now)
 
 
 def _render(

@@ -11,10 +11,15 @@ from wi_operator.index.objects import Config, Credential, ObjectKey
 from wi_operator.index.resolve import ambiguous_default
 from wi_operator.index.store import Index
 
+CREDENTIALS_LIMIT = 20
+"""Federated credentials of one app. Source: Microsoft Learn, "Workload identity federation considerations"."""
+CREDENTIALS_WARNING = 18
+
 
 def of_config(index: Index, config: Config) -> tuple[str, ...]:
     """Return the remarks of a config's Ready message."""
-    return tuple(note for note in (_implicit_organization(index, config), _second_default(index, config)) if note)
+    notes = _implicit_organization(index, config), _second_default(index, config), _crowded_app(index, config)
+    return tuple(note for note in notes if note)
 
 
 def of_credential(index: Index, credential: Credential) -> tuple[str, ...]:
@@ -34,6 +39,16 @@ def _implicit_organization(index: Index, config: Config) -> str:
     return (
         f"OrganizationImplicit: the organization is the UID of namespace '{config.key.namespace}', which changes when the "
         f"namespace is made anew; set its annotation {names.ORGANIZATION_ANNOTATION} before creating federated credentials."
+    )
+
+
+def _crowded_app(index: Index, config: Config) -> str:
+    count = len(index.organizations_of_app(config))
+    if count <= CREDENTIALS_WARNING:
+        return ""
+    return (
+        f"{reasons.FEDERATED_CREDENTIAL_LIMIT}: {count} organizations use app {config.azure.get('clientId')}, each needs a "
+        f"federated credential of its own, and an app takes {CREDENTIALS_LIMIT} at most: give further organizations another app."
     )
 
 

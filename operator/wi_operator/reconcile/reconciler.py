@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wi_operator.api import names
+from wi_operator.api import names, reasons
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import NotFoundError
 from wi_operator.cluster.paths import config_path, credential_path
@@ -16,7 +16,7 @@ from wi_operator.core.clock import Clock
 from wi_operator.core.log import fields
 from wi_operator.federation.diagnosis.base import Diagnosis
 from wi_operator.reconcile.decide import Situation, Streak, Verdict, decide_config, decide_credential
-from wi_operator.reconcile.events import post_event, render_default_changed, render_event
+from wi_operator.reconcile.events import post_event, render_change, render_event
 from wi_operator.reconcile.gather import CredentialFacts, Gatherer, credential_extra
 from wi_operator.reconcile.handshake import LaggingError
 from wi_operator.reconcile.queue import KeyedQueue, Ref
@@ -112,7 +112,7 @@ class Reconciler:
         if ref.kind == names.CONFIG_KIND:
             facts = await self.gatherer.gather_config(item, asked=asked)
             verdict = decide_config(self._situation(ref, item, asked=asked), facts.outcome)
-            return verdict, {"federation": facts.federation}, []
+            return verdict, {"federation": facts.federation}, self._tell_organization(item, facts.federation)
         found = await self.gatherer.gather_credential(item, asked=asked, patient=self._is_patient(ref))
         if asked and found.config is not None:
             # Its config shall show what the asked test found.
@@ -123,6 +123,19 @@ class Reconciler:
     def _is_patient(self, ref: Ref) -> bool:
         since = self._waiting_since.get(ref)
         return since is None or self.clock.monotonic() - since < PATIENCE_SECONDS
+
+    def _tell_organization(self, item: Item, federation: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the event of a changed organization: the federated credentials of the old one serve no longer."""
+        before = (status_of(item).get("federation") or {}).get("subject", "")
+        subject = federation["subject"]
+        if not before or not subject or before == subject:
+            return []
+        message = (
+            f"The organization of namespace '{item['metadata']['namespace']}' changed: assertions have the subject '{subject}' "
+            f"now, and not '{before}' any more. Create a federated credential for it."
+        )
+        now, reason = self.clock.now(), reasons.ORGANIZATION_CHANGED
+        return [render_change(names.CONFIG_KIND, item, reason, message, instance=self.instance, now=now)]
 
     def _tell_default(self, item: Item, found: CredentialFacts) -> list[dict[str, Any]]:
         """Return the events of a changed default: on the credential, and on the config that serves it now."""
@@ -136,7 +149,7 @@ class Reconciler:
             f"of namespace '{key.namespace}' changed from '{found.default_changed}'."
         )
         return [
-            render_default_changed(kind, about, message, instance=self.instance, now=self.clock.now())
+            render_change(kind, about, reasons.DEFAULT_CHANGED, message, instance=self.instance, now=self.clock.now())
             for kind, about in told
         ]
 

@@ -328,3 +328,20 @@ async def test_catching_up_knows_everything_and_forgets_what_is_gone(reconciler)
     assert due(reconciler) == [AZURE, Ref(CONFIG, "team-a", "second")]
     assert DEMO not in reconciler.store.items
     assert "team-a" in reconciler.store.index.organizations
+
+
+async def test_a_changed_organization_is_told_once_by_an_event(reconciler, api, monkeypatch):
+    reconciler.observe("WorkloadIdentityConfig", api.items["azure"])
+    ref = Ref("WorkloadIdentityConfig", "team-a", "azure")
+    await reconciler.reconcile(ref)
+    assert "OrganizationChanged" not in [reason for _, reason in api.events]
+    changed = FEDERATION | {"subject": "organization:other", "organization": "other"}
+
+    async def gather(item, *, asked):
+        return ConfigFacts(ConfigOutcome(None, proof="ok"), changed)
+
+    monkeypatch.setattr(reconciler.gatherer, "gather_config", gather, raising=False)
+    for _ in range(2):
+        await reconciler.reconcile(ref)
+    assert [reason for _, reason in api.events].count("OrganizationChanged") == 1
+    assert api.writes[-1][1]["status"]["federation"]["subject"] == "organization:other"
