@@ -240,6 +240,10 @@ def test_a_rotated_key_is_unknown_until_the_cache_of_the_issuer_expires(token, e
         entra.set(jwksCacheOfIssuer={})
         assert [token(issuer) for _ in range(2)] == [0, 0]
         assert len(issuer.requests) == 4
+        newest = RsaKey()
+        issuer.publish(newest)
+        entra.set(jwksCacheOfIssuer={issuer.url: 3600})
+        assert token(issuer, key=newest) == 0
 
 
 @pytest.mark.parametrize(("offset", "edge"), [(3600, "expiry time of assertion"), (-3600, "assertion valid from")])

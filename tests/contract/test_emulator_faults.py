@@ -136,7 +136,9 @@ def test_a_reset_is_a_reset_on_the_wire(wire, after_headers):
                 return step()
             except ssl.SSLWantReadError:
                 plain.sendall(outgoing.read())
-                incoming.write(plain.recv(65536))
+                received = plain.recv(65536)
+                assert received, "the connection was closed in good order"
+                incoming.write(received)
 
     with plain:
         pump(secure.do_handshake)
@@ -289,6 +291,21 @@ def test_the_process_tells_its_cpu_time(ask):
     for _ in range(5):
         ask()
     assert 0 < ask.admin.cpu_seconds() - before < 5
+
+
+def test_the_table_has_every_code_that_is_known_of_workload_identities(entra, keyvault):
+    assert {row["code"] for row in entra.codes()} >= {
+        700211, 700212, 700213, 7002138, 7002131, 7002137, 70021, 70025, 7000226, 700222, 700226, 700227, 700229, 700233,
+        700234, 700235, 700236, 700237, 7002241, 70022204, 7002381, 50166, 501661, 90061, 7000272, 7000274, 50027, 5002723,
+        5002727, 5002738, 90014, 700024, 700021, 700027, 50013, 700016, 7000229, 7000112, 90002, 900023, 900144, 7000216,
+        7000218, 7000215, 7000222, 70011, 1002012, 1002016, 700022, 28002, 70003, 500011, 650057, 53003, 50034, 90055,
+        50196, 90006, 90033, 90024, 90012, 900382, 900432, 90038, 900439, 900440,
+    }  # fmt: skip
+    assert {row["code"] for row in keyvault.codes()} >= {
+        "AKV10000", "AKV10022", "AKV10032", "AKV10046", "TokenExpired", "ForbiddenByRbac", "AccessDenied",
+        "ForbiddenByPolicy", "ForbiddenByFirewall", "ForbiddenByConnection", "SecretDisabled", "SecretNotFound",
+        "ObjectIsDeletedButRecoverable", "ObjectIsBeingDeleted", "Throttled", "BadParameter", "BadArgument",
+    }  # fmt: skip
 
 
 def test_every_code_of_entra_can_be_provoked_by_its_number(wire):

@@ -164,7 +164,6 @@ async def oversize(fault: Fault, request: web.Request, answer: web.Response) -> 
     """Send the body behind very much white space, without saying how long it is: JSON, and far too much of it."""
     headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
     stream = web.StreamResponse(status=answer.status, headers=headers)
-    stream.enable_chunked_encoding()
     await stream.prepare(request)
     for _ in range(0, fault.size, CHUNK):
         await stream.write(b" " * CHUNK)

@@ -309,6 +309,12 @@ POLICY = (
         "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.",
         "documented",
     ),
+    # Of user flows only; here so that every known code can be met.
+    Code(
+        50034, "invalid_grant",
+        "To sign into this application, the account must be added to the {directory} directory.",
+        "documented",
+    ),
     Code(
         90055, "temporarily_unavailable",
         "There are too many incoming requests. This exception is thrown for blocked tenants.",

@@ -15,6 +15,20 @@ from wi_testkit.keyvault.state import Vault
 
 Variant = Callable[[Call], VaultError]
 
+
+def named(call: Call) -> str:
+    """Return the caller as some texts name it: with its name, and a managed identity with its resource."""
+    identity = (
+        f"/subscriptions/{call.vault.subscription_id}/resourcegroups/emulated/providers/Microsoft.ManagedIdentity"
+    )
+    return f"name=emulated;{call.caller};xms_mirid={identity}/userAssignedIdentities/emulated"
+
+
+def in_groups(call: Call) -> str:
+    """Return the caller as some texts name it: with the number of its groups."""
+    return call.caller.replace(";iss=", ";numgroups=2;iss=")
+
+
 CODES: dict[str, tuple[Variant, ...]] = {
     "AKV10000": (
         lambda _: errors.token_missing(),
@@ -35,8 +49,12 @@ CODES: dict[str, tuple[Variant, ...]] = {
         lambda call: errors.forbidden_by_rbac(
             call.caller, call.action, call.resource_id, call.vault, decision="DeniedByDenyAssignment"
         ),
+        lambda call: errors.forbidden_by_rbac(named(call), call.action, call.resource_id, call.vault),
     ),
-    "AccessDenied": (lambda call: errors.access_denied(call.caller, call.permission, call.vault),),
+    "AccessDenied": (
+        lambda call: errors.access_denied(call.caller, call.permission, call.vault),
+        lambda call: errors.access_denied(in_groups(call), call.permission, call.vault),
+    ),
     "ForbiddenByPolicy": (lambda call: errors.forbidden_by_policy(call.caller),),
     "ForbiddenByFirewall": (
         lambda call: errors.forbidden_by_firewall(call.address, call.brief_caller, call.vault),
