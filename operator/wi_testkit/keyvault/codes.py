@@ -79,6 +79,13 @@ CODES: dict[str, tuple[Variant, ...]] = {
     ),
     "BadArgument": (lambda _: VaultError(400, "BadArgument", "Property has invalid value\r\n"),),
 }
+# Known from other programs or from notes only, not from an answer of the service: name and variant.
+SECOND_HAND = frozenset(
+    {
+        ("TokenExpired", 0), ("ForbiddenByRbac", 2), ("ForbiddenByConnection", 1), ("BadArgument", 0),
+        ("SessionRevoked", 0), ("InsufficientClaims", 0),
+    }
+)  # fmt: skip
 # What a client is told before anybody asks who it is.
 EARLY = frozenset({"AKV10000", "Throttled"})
 
@@ -87,7 +94,10 @@ def all_codes() -> list[dict[str, Any]]:
     """Return the table of codes, with the texts of a call by nobody."""
     call = Call(vault=Vault("{vault}", "{tenant}"), operation="get", resource="{audience}", now=0, name="{secret}")
     return [
-        {"code": name, "variant": number, "status": refusal.status, "text": refusal.message}
+        {
+            "code": name, "variant": number, "status": refusal.status, "text": refusal.message,
+            "source": "assumed" if (name, number) in SECOND_HAND else "captured",
+        }
         for name, variants in CODES.items()
         for number, refusal in enumerate(variant(call) for variant in variants)
-    ]
+    ]  # fmt: skip
