@@ -7,9 +7,12 @@ import sys
 
 import pytest
 
+from wi_testkit.emulation import acts
+from wi_testkit.emulation.admin import AdminError
 from wi_testkit.emulation.process import SOURCE_ROOT, EmulatorStartError, running, started
 from wi_testkit.entra.server import running_entra
 from wi_testkit.pki import CertificateAuthority
+from wi_testkit.stage.emulators import StagedEntra, StagedKeyVault
 
 ENVIRONMENT = {"PYTHONPATH": str(SOURCE_ROOT)}
 
@@ -84,6 +87,33 @@ def shakes_hands(accepting, connecting, name):
             except ssl.SSLCertVerificationError:
                 return False
     return sides[1].version() is not None
+
+
+@pytest.mark.parametrize("kind", [StagedEntra, StagedKeyVault])
+def test_the_client_of_a_staged_emulator_sets_faults_and_settings_too(kind, entra, keyvault, tmp_path):
+    local = entra if kind is StagedEntra else keyvault
+    (tmp_path / "token").write_text(local._token)
+    place = f"inside.PORT = {local.url.rpartition(':')[2]}; inside.TOKEN_FILE = Path({str(tmp_path / 'token')!r})"
+
+    class Here:
+        """Runs what would run in the pod."""
+
+        def kubectl(self, *arguments, stdin=None):
+            program = f"from pathlib import Path; from wi_testkit.stage import inside; {place}; inside.main()"
+            command = [sys.executable, "-c", program, *arguments[arguments.index("wi_testkit.stage.inside") + 1 :]]
+            return subprocess.run(
+                command, input=stdin, text=True, capture_output=True, check=True, env=ENVIRONMENT
+            ).stdout
+
+    staged = kind(Here())
+    fault = staged.fault(acts.throttled(), times=1)
+    assert [each["id"] for each in local.faults()] == [fault]
+    staged.heal(fault)
+    assert (local.faults(), staged.cpu_seconds() > 0) == ([], True)
+    assert staged.set(seed=4)["seed"] == local.settings()["seed"] == 4
+    staged.set(seed=0)
+    with pytest.raises(AdminError, match="HTTP 400"):
+        staged.fault({"transport": "none"})
 
 
 def test_the_private_key_is_readable_by_its_owner_only(tmp_path):
