@@ -18,7 +18,7 @@ FILES = (LAUNCHER_NAME, "trouble.py")
 
 PROTOCOL = "wi1"
 VERB = "kickoff"
-SOURCES = ("launcher", "hook", "api")
+SOURCES = ("launcher", "hook", "api", "envfile")
 MAX_REQUEST = 128
 """Bytes of a request, with its line end."""
 

@@ -1,4 +1,4 @@
-"""Entry of the processes: ``wi-operator controller|issuer|webhook|sidecar|issuer-export DIR``. Wires, decides nothing.
+"""Entry of the processes: ``wi-operator controller|issuer|webhook|sidecar|envfile|issuer-export DIR``. Wires, decides nothing.
 
 The sidecar's path imports nothing but the sidecar: it is multiplied by every pod.
 """
@@ -19,6 +19,7 @@ The processes of the Workload Identity Operator; the chart starts them, settings
   issuer       public discovery and JWKS; grants for sidecars
   webhook      puts the sidecar into pods
   sidecar      reads secrets at every kickoff (started in pods by the webhook)
+  envfile      writes the files of the delivery mode envfile and ends (likewise)
 
   issuer-export DIR   writes the two public documents below DIR, for static hosting under the issuer URL;
                       - writes them to standard output as a tar archive
@@ -38,6 +39,13 @@ def _sidecar() -> int:
     # Process 1 ignores a signal without a handler: one that comes while modules load must end it too.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from wi_operator.agent.process import main as run
+
+    return run(os.environ)
+
+
+def _envfile() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    from wi_operator.agent.env_writer import main as run
 
     return run(os.environ)
 
@@ -71,6 +79,7 @@ def _told(name: str, run: Callable[[], int]) -> int:
 
 PROCESSES: dict[str, Callable[[], int]] = {
     "sidecar": _sidecar,
+    "envfile": _envfile,
     "controller": _served("controller"),
     "issuer": _served("issuer"),
     "webhook": _served("webhook"),

@@ -109,6 +109,7 @@ class WebhookProcessSettings(ServingSettings):
     image_pull_policy: str = Field(default="", pattern="^(|Always|IfNotPresent|Never)$", description="Of the sidecar.")
     image_pull_secrets: tuple[str, ...] = Field(default=(), description="Names added to injected pods.")
     sidecar_uid: int | None = Field(default=29387, description="User of the sidecar; null: the platform chooses.")
+    envfile_enabled: bool = Field(default=False, description="Whether pods may choose the delivery mode envfile.")
     sidecar_log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Of the sidecar."
     )

@@ -22,7 +22,7 @@ def covers(actual: Any, expected: Any) -> bool:
     return bool(actual == expected)
 
 
-def is_our_sidecar(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+def is_ours(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
     """Tell whether a container is the one that we would write; env and mounts may have grown."""
     plain = {key: value for key, value in expected.items() if key not in {"env", "volumeMounts", "securityContext"}}
     return (

@@ -45,10 +45,15 @@ class Problem:
 
 @dataclass(slots=True)
 class Extraction:
-    """Entries for the declaration, the indexes that leave env, and what is refused."""
+    """Entries for the declaration, the indexes that leave env, and what is refused.
+
+    ``references`` are the indexes of references that the process sees; one that is overwritten is only taken.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
+    references: list[int] = field(default_factory=list)
+    templates: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -78,7 +83,10 @@ def extract(env: Sequence[Mapping[str, Any]], *, has_env_from: bool) -> Extracti
     reading = _read(env)
     result = Extraction()
     result.taken = [index for index in range(len(env)) if reading.is_moved(index)]
-    for index in _live(reading, result):
+    live = _live(reading, result)
+    result.references = [index for index in live if index in reading.references]
+    result.templates = sorted(reading.templates)
+    for index in live:
         result.entries.append(_entry(reading, index, result, has_env_from=has_env_from))
     return result
 

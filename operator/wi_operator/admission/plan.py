@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wi_operator.admission.declaration import Declaration, Entry, of_sidecar
+from wi_operator.admission.delivery import ENVFILE, Deliveries, parse_deliveries
 from wi_operator.admission.extraction import Extraction, extract
 from wi_operator.admission.overrides import override
 from wi_operator.admission.settings import InjectionSettings
@@ -16,6 +17,7 @@ from wi_operator.api import names
 DEFAULT_PYTHON = "python3"
 INIT_CONTAINERS = "initContainers"
 CONTAINERS = "containers"
+_OWN = (names.SIDECAR, names.ENV_WRITER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Target:
     """A container that takes secrets: ``spec.<group>[position]``.
 
     ``declared`` are the entries of an earlier call; ``entries`` are all: one that was added since replaces the declared
-    one of its name.
+    one of its name. In the mode ``envfile`` they are references only: the kubelet expands the rest.
     """
 
     container: Mapping[str, Any]
@@ -32,6 +34,12 @@ class Target:
     extraction: Extraction
     declared: tuple[Entry, ...]
     entries: tuple[Entry, ...]
+    mode: str
+
+    @property
+    def is_envfile(self) -> bool:
+        """True if the kubelet reads the values from a file."""
+        return self.mode == ENVFILE
 
     @property
     def name(self) -> str:
@@ -51,7 +59,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The pod as it came and what of it concerns us; ``sidecar`` is the position of ours from an earlier call.
+    """The pod as it came and what of it concerns us; ``sidecar`` and ``env_writer`` are positions of an earlier call.
 
     ``touched`` are the containers whose env holds references or did; ``targets`` are those of them that still take a
     secret: a reference that a later entry of its name overwrites is only removed.
@@ -63,11 +71,23 @@ class Plan:
     targets: tuple[Target, ...]
     sidecar: int | None
     declared: Declaration
+    deliveries: Deliveries
+    env_writer: int | None = None
 
     @property
     def concerns_us(self) -> bool:
-        """True if there is anything to do or to refuse: a reference, or a container with the sidecar's name."""
-        return bool(self.touched) or any(c["name"] == names.SIDECAR for _, _, c in containers_of(self.spec))
+        """True if there is anything to do or to refuse: a reference, or a container with a name of ours."""
+        return bool(self.touched) or any(c["name"] in _OWN for _, _, c in containers_of(self.spec))
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """Positions of our containers of an earlier call, among the init containers."""
+        return tuple(position for position in (self.sidecar, self.env_writer) if position is not None)
+
+    @property
+    def envfile_containers(self) -> list[str]:
+        """Names of the containers whose values the kubelet reads from a file."""
+        return [target.name for target in self.targets if target.is_envfile]
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -112,15 +132,19 @@ def containers_of(spec: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[s
 def make_plan(pod: Mapping[str, Any], settings: InjectionSettings) -> Plan:
     """Read a pod; nothing is judged yet. The plan's settings are the chart's with the pod's own choices."""
     spec = pod["spec"]
-    settings = override(settings, pod["metadata"].get("annotations") or {})
-    sidecar, declared = _earlier(spec.get(INIT_CONTAINERS) or ())
+    init_containers = spec.get(INIT_CONTAINERS) or ()
+    sidecar, declared = _earlier(init_containers)
+    annotations = pod["metadata"].get("annotations") or {}
+    settings = override(settings, annotations)
+    deliveries = parse_deliveries(annotations.get(names.DELIVERY_ANNOTATION) or "")
     touched = tuple(
         target
         for group, position, container in containers_of(spec)
-        if (target := _target(container, group, position, declared)) is not None
+        if (target := _target(container, group, position, declared, deliveries)) is not None
     )
     targets = tuple(target for target in touched if target.entries)
-    return Plan(pod, settings, touched, targets, sidecar, declared)
+    env_writer = _position_of(names.ENV_WRITER, init_containers) if sidecar is not None else None
+    return Plan(pod, settings, touched, targets, sidecar, declared, deliveries, env_writer)
 
 
 def _earlier(init_containers: Sequence[Mapping[str, Any]]) -> tuple[int | None, Declaration]:
@@ -130,15 +154,23 @@ def _earlier(init_containers: Sequence[Mapping[str, Any]]) -> tuple[int | None, 
     return None, {}
 
 
-def _target(container: Mapping[str, Any], group: str, position: int, declared: Declaration) -> Target | None:
+def _position_of(name: str, containers: Sequence[Mapping[str, Any]]) -> int | None:
+    return next((position for position, container in enumerate(containers) if container["name"] == name), None)
+
+
+def _target(
+    container: Mapping[str, Any], group: str, position: int, declared: Declaration, deliveries: Deliveries
+) -> Target | None:
     name = container["name"]
-    if name == names.SIDECAR:
+    if name in _OWN:
         return None
     extraction = extract(container.get("env") or (), has_env_from=bool(container.get("envFrom")))
     earlier = declared.get(name, ())
     if not (extraction.taken or earlier):
         return None
-    return Target(container, group, position, extraction, earlier, _merge(earlier, extraction.entries))
+    mode = deliveries.of(name)
+    added = [entry for entry in extraction.entries if mode != ENVFILE or not entry.is_template]
+    return Target(container, group, position, extraction, earlier, _merge(earlier, added), mode)
 
 
 def _merge(declared: tuple[Entry, ...], added: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -42,6 +42,7 @@ class InjectionSettings:
     image_pull_secrets: tuple[str, ...] = ()
     sidecar_uid: int | None = SIDECAR_UID
     log_level: str = "INFO"
+    is_envfile_allowed: bool = False
     resources: Mapping[str, Any] = field(default_factory=lambda: RESOURCES)
     resource_bounds: Mapping[str, Bounds] = field(default_factory=lambda: RESOURCE_BOUNDS)
     log_levels: tuple[str, ...] = LOG_LEVELS

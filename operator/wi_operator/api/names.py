@@ -27,6 +27,8 @@ SIDECAR_RESOURCE_ANNOTATIONS = {
     for kind in ("request", "limit")
 }
 """Annotation → where it stands in a container's resources."""
+DELIVERY_ANNOTATION = f"{GROUP}/delivery"
+STALE_RESTART_ANNOTATION = f"{GROUP}/accept-stale-restart"
 CA_ANNOTATION = f"{GROUP}/ca-sha256"
 
 ROTATE_ANNOTATION = f"{GROUP}/rotate"
@@ -59,11 +61,14 @@ HANDSHAKE_AUDIENCE = "wi-issuer-controller"
 
 RESERVED_PREFIX = "wi-"
 SIDECAR = "wi-sidecar"
+ENV_WRITER = "wi-env"
 TOKEN_VOLUME = "wi-token"  # noqa: S105
 NO_API_TOKEN_VOLUME = "wi-no-api-token"  # noqa: S105
 RUN_VOLUME_PREFIX = "wi-run-"
+ENV_VOLUME = "wi-env"
 
 RUN_DIR = "/run/wi"
+ENV_DIR = "/run/wi-env"
 TOKEN_DIR = "/var/run/secrets/identity.crewai.com"  # noqa: S105
 """Not below /var/run/wi: where /var/run links to /run that would hide the sockets."""
 API_TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105

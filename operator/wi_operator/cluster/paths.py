@@ -7,6 +7,7 @@ from wi_operator.api import names
 CONFIGS = f"/apis/{names.API_VERSION}/{names.CONFIG_PLURAL}"
 CREDENTIALS = f"/apis/{names.API_VERSION}/{names.CREDENTIAL_PLURAL}"
 NAMESPACES = "/api/v1/namespaces"
+NODES = "/api/v1/nodes"
 PODS = "/api/v1/pods"
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -98,6 +99,30 @@ class Credential:
             vault_url=(spec.get("azureKeyVault") or {}).get("vaultUrl", ""),
             readiness=_readiness(item),
         )
+
+
+_KUBELET_VERSION = re.compile(r"v?(\d+)\.(\d+)")
+# The feature gate EnvFiles is on by default from here on (Kubernetes documentation, "Feature gates").
+_ENV_FILES_SINCE = (1, 35)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A Linux node; ``reads_env_files`` tells whether its kubelet knows ``fileKeyRef``."""
+
+    name: str
+    reads_env_files: bool
+
+    @classmethod
+    def from_object(cls, item: Mapping[str, Any]) -> Node | None:
+        """Read the API's JSON; ``None`` for a node of another platform."""
+        info = (item.get("status") or {}).get("nodeInfo") or {}
+        labels = item["metadata"].get("labels") or {}
+        if "windows" in {info.get("operatingSystem"), labels.get("kubernetes.io/os")}:
+            return None
+        version = _KUBELET_VERSION.match(info.get("kubeletVersion") or "")
+        known = version is not None and (int(version[1]), int(version[2])) >= _ENV_FILES_SINCE
+        return cls(item["metadata"]["name"], known)
 
 
 @dataclass(frozen=True, slots=True)

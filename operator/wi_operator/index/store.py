@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wi_operator.index.objects import AZURE, Config, Credential, ObjectKey, Organization
+from wi_operator.index.objects import AZURE, Config, Credential, Node, ObjectKey, Organization
 
 App = tuple[str, str]
 """Tenant and client id, lower case."""
@@ -21,6 +21,7 @@ class Index:
     organizations: dict[str, Organization] = field(default_factory=dict)
     apps: dict[App, set[ObjectKey]] = field(default_factory=dict)
     """The configs of each app registration."""
+    nodes: dict[str, Node] = field(default_factory=dict)
 
     def put_config(self, item: Mapping[str, Any]) -> None:
         """Add or replace a WorkloadIdentityConfig given as the API's JSON."""
@@ -67,6 +68,18 @@ class Index:
     def drop_namespace(self, item: Mapping[str, Any]) -> None:
         """Forget a namespace."""
         self.organizations.pop(item["metadata"]["name"], None)
+
+    def put_node(self, item: Mapping[str, Any]) -> None:
+        """Remember a Linux node."""
+        name = item["metadata"]["name"]
+        if node := Node.from_object(item):
+            self.nodes[name] = node
+        else:
+            self.nodes.pop(name, None)
+
+    def drop_node(self, item: Mapping[str, Any]) -> None:
+        """Forget a node."""
+        self.nodes.pop(item["metadata"]["name"], None)
 
     def configs_in(self, namespace: str) -> Iterable[Config]:
         """The configs of a namespace."""

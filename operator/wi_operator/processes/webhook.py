@@ -12,7 +12,7 @@ from wi_operator.admission.registration import Registration
 from wi_operator.admission.settings import Bounds, InjectionSettings
 from wi_operator.api import names
 from wi_operator.cluster.client import KubernetesClient
-from wi_operator.cluster.paths import webhook_configuration_path
+from wi_operator.cluster.paths import NODES, webhook_configuration_path
 from wi_operator.cluster.watch import Watch
 from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import SystemClock
@@ -50,12 +50,15 @@ async def run() -> int:
             resources=settings.sidecar_resources,
             resource_bounds={name: Bounds(**bounds) for name, bounds in settings.sidecar_resource_bounds.items()},
             environment=settings.sidecar_environment,
+            is_envfile_allowed=settings.envfile_enabled,
         )
 
     current = Refreshed(injection)
     drain = Drain(settings.drain_seconds)
     async with open_client() as client:
         watches = follow_objects(client, index)
+        if settings.envfile_enabled:
+            watches.append(Watch(client, NODES, index.put_node, index.drop_node))
         is_synced = all_synced(watches)
         registration = Registration(f"{names.WEBHOOK}.{settings.namespace}.svc", settings.port)
         app = admission_server.build_app(

@@ -84,7 +84,12 @@ def make_index():
         ("aws", {"provider": "AWSSecretsManager"}, {}),
     ):
         index.put_credential({"metadata": {"namespace": "team-a", "name": name}, "spec": spec, "status": status})
+    index.put_node(make_node("new", "v1.36.3"))
     return index
+
+
+def make_node(name, version, system="linux"):
+    return {"metadata": {"name": name}, "status": {"nodeInfo": {"kubeletVersion": version, "operatingSystem": system}}}
 
 
 SETTINGS = InjectionSettings(
@@ -109,5 +114,5 @@ def kit():
 
     return SimpleNamespace(
         pod=make_pod, container=make_container, apply=apply_patch, judge=judge, mutate=mutate, settings=SETTINGS,
-        index=index,
+        index=index, node=make_node,
     )  # fmt: skip

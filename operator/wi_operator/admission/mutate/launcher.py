@@ -14,6 +14,8 @@ LAUNCHER = f"{names.RUN_DIR}/{wire.LAUNCHER_NAME}"
 def launch_commands(plan: Plan, patch: Patch) -> None:
     """Wrap the command of each target once."""
     for target in plan.targets:
+        if target.is_envfile:
+            continue
         prefix = _prefix(target, plan.python)
         command = target.container["command"]
         if target.declared and command[: len(prefix)] == prefix:

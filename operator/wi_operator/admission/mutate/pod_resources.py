@@ -21,4 +21,6 @@ def raise_pod_resources(plan: Plan, patch: Patch) -> None:
         for name in ("cpu", "memory"):
             amount = own.get("limits", {}).get(name) or own.get("requests", {}).get(name)
             if name in present and amount:
-                patch.replace("spec", "resources", group, name, value=add(present[name], amount))
+                # wi-env runs beside the sidecar, before the others.
+                total = add(amount, amount) if plan.envfile_containers else amount
+                patch.replace("spec", "resources", group, name, value=add(present[name], total))

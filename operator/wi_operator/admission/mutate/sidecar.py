@@ -1,4 +1,4 @@
-"""The sidecar: a native sidecar (init container that restarts), placed before whoever needs it first."""
+"""The sidecar: a native sidecar (init container that restarts)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from wi_kickoff import wire
 from wi_operator.admission import declaration
 from wi_operator.admission.declaration import Declaration
 from wi_operator.admission.expansion import escape
-from wi_operator.admission.patch import Patch
-from wi_operator.admission.plan import INIT_CONTAINERS, Plan, run_volume
+from wi_operator.admission.plan import run_volume
 from wi_operator.admission.settings import InjectionSettings
 from wi_operator.api import names
 
@@ -73,33 +72,10 @@ def _mounts(declared: Declaration) -> list[dict[str, Any]]:
     return [
         *({"name": run_volume(name), "mountPath": f"{names.RUN_DIR}/{name}"} for name in declared),
         {"name": names.TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": True},
-        # Without something at this path the ServiceAccount plugin mounts the application's API token here.
-        {"name": names.NO_API_TOKEN_VOLUME, "mountPath": names.API_TOKEN_DIR, "readOnly": True},
+        no_api_token_mount(),
     ]
 
 
-def place_sidecar(plan: Plan, patch: Patch) -> None:
-    """Add the sidecar, or bring the one of an earlier call up to date and to its place."""
-    path = ("spec", INIT_CONTAINERS)
-    wanted = _position(plan)
-    if plan.sidecar is None:
-        container = build_sidecar(plan.declaration, plan.settings)
-        if plan.spec.get(INIT_CONTAINERS):
-            patch.add(*path, wanted, value=container)
-        else:
-            patch.add(*path, value=[container])
-        return
-    if dict(plan.declared) != plan.declaration:
-        patch.replace(*path, plan.sidecar, value=build_sidecar(plan.declaration, plan.settings))
-    if wanted != plan.sidecar:
-        patch.move((*path, plan.sidecar), (*path, wanted))
-
-
-def _position(plan: Plan) -> int:
-    """Index among the other init containers: immediately before the first that takes a secret, else last."""
-    before = plan.sidecar
-    others = len(plan.spec.get(INIT_CONTAINERS) or ()) - (before is not None)
-    users = [target.position for target in plan.targets if target.group == INIT_CONTAINERS]
-    if not users:
-        return others
-    return users[0] - (before is not None and before < users[0])
+def no_api_token_mount() -> dict[str, Any]:
+    """Without something at this path the ServiceAccount plugin mounts the application's API token here."""
+    return {"name": names.NO_API_TOKEN_VOLUME, "mountPath": names.API_TOKEN_DIR, "readOnly": True}

@@ -24,7 +24,7 @@ def unusable_python(plan: Plan) -> Iterator[str]:
 def missing_commands(plan: Plan) -> Iterator[str]:
     """Yield targets without a command: what an image starts is never guessed."""
     for target in plan.targets:
-        if not target.container.get("command"):
+        if not target.is_envfile and not target.container.get("command"):
             yield rows.tell(target.label, rows.COMMAND_MISSING, detail=", ".join(target.variables))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wi_operator.admission.content import covers, is_our_sidecar
+from wi_operator.admission.content import covers, is_ours
+from wi_operator.admission.delivery import ENVFILE
+from wi_operator.admission.mutate.env_writer import build_env_writer
 from wi_operator.admission.mutate.sidecar import build_sidecar
 from wi_operator.admission.mutate.volumes import expected_volumes, run_mount
 from wi_operator.admission.plan import INIT_CONTAINERS, Plan, containers_of, label_of
@@ -19,15 +21,25 @@ def foreign_containers(plan: Plan) -> Iterator[str]:
     for group, position, container in containers_of(plan.spec):
         if not container["name"].startswith(names.RESERVED_PREFIX):
             continue
-        if group != INIT_CONTAINERS or position != plan.sidecar:
+        if group != INIT_CONTAINERS or position not in plan.own:
             yield rows.tell(label_of(container, group), rows.RESERVED_NAME)
-        elif not is_our_sidecar(container, build_sidecar(plan.declared, plan.settings)):
+        elif not is_ours(container, _expected(plan, position)):
             yield rows.tell(label_of(container, group), rows.FOREIGN_SIDECAR, detail=plan.settings.sidecar_image)
+
+
+def _expected(plan: Plan, position: int) -> dict[str, Any]:
+    """What an earlier call wrote at ``position``: it is judged by the declaration of then."""
+    if position == plan.sidecar:
+        return build_sidecar(plan.declared, plan.settings)
+    return build_env_writer([name for name in plan.declared if plan.deliveries.of(name) == ENVFILE], plan.settings)
 
 
 def foreign_volumes(plan: Plan) -> Iterator[str]:
     """Yield volumes with a name of ours that are not what we would write."""
-    ours = {volume["name"]: volume for volume in expected_volumes(plan.declared)} if plan.sidecar is not None else {}
+    ours: dict[str, Any] = {}
+    if plan.sidecar is not None:
+        volumes = expected_volumes(plan.declared, has_files=plan.env_writer is not None)
+        ours = {volume["name"]: volume for volume in volumes}
     for volume in plan.spec.get("volumes") or ():
         name = volume["name"]
         if name.startswith(names.RESERVED_PREFIX) and not covers(volume, ours.get(name, {"name": None})):
@@ -36,9 +48,9 @@ def foreign_volumes(plan: Plan) -> Iterator[str]:
 
 def foreign_mounts(plan: Plan) -> Iterator[str]:
     """Yield mounts of our volumes, and mounts over the launcher's folder in containers that need it."""
-    targets = {target.name for target in plan.targets}
+    targets = {target.name for target in plan.targets if not target.is_envfile}
     for group, position, container in containers_of(plan.spec):
-        if group == INIT_CONTAINERS and position == plan.sidecar:
+        if group == INIT_CONTAINERS and position in plan.own:
             continue
         for mount in container.get("volumeMounts") or ():
             if row := _judge(mount, container["name"], targets):

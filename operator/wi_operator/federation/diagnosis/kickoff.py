@@ -37,6 +37,14 @@ SIDECAR_BUSY = _row(
     "SidecarBusy", "Too many kickoffs wait in this pod at once.",
     "Start fewer at a time: one sidecar serves a few in parallel and keeps a short queue.", Retry.TRANSIENT,
 )  # fmt: skip
+VALUE_NOT_IN_FILE = _row(
+    "ValueNotInFile", "The value cannot be delivered in the mode envfile: {detail}.",
+    "Store it encoded (base64), or use the delivery mode exec for this container.",
+)  # fmt: skip
+ENVFILE_NOT_WRITTEN = _row(
+    "EnvfileNotWritten", "The file for the kubelet could not be written: {detail}.",
+    "Look at volume wi-env of the pod; if it is there and writable, report it.", Retry.BUG,
+)  # fmt: skip
 OUT_OF_TIME = _row(
     "KickoffOutOfTime", "The kickoff's time of {detail} s was over before this secret was read.",
     "Try again; if it stays, look at the way to vault and identity provider.", Retry.TRANSIENT,
@@ -53,5 +61,6 @@ COMMAND_NOT_EXECUTABLE = _row(
 )  # fmt: skip
 ROWS = (
     VALUE_NOT_REPRESENTABLE, VALUE_NOT_JSON, JSON_KEY_NOT_FOUND, INVALID_SECRET_NAME, LITERAL_REFERENCE,
-    SIDECAR_UNREACHABLE, SIDECAR_BUSY, OUT_OF_TIME, INTERNAL_ERROR, COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE,
+    SIDECAR_UNREACHABLE, SIDECAR_BUSY,
+    VALUE_NOT_IN_FILE, ENVFILE_NOT_WRITTEN, OUT_OF_TIME, INTERNAL_ERROR, COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE,
 )  # fmt: skip
