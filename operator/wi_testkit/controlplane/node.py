@@ -30,7 +30,7 @@ from wi_testkit.controlplane.supervisor import GO, RUNNING, Status
 PACKAGES = ("busybox-static", "iproute2", "mount", "nftables", "util-linux")
 _SOURCE_ROOT = SOURCES.parents[1] / "operator"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,10}[a-z0-9])?")
-_BUSYBOX = Path("/bin/busybox")
+BUSYBOX = Path("/bin/busybox")
 # Process 1 of a pod that shares its process namespace: `wait` reaps the orphans of the other containers.
 _PAUSE = ("/busybox", "sh", "-c", "trap 'exit 0' TERM INT; /busybox sleep 2147483647 & wait")
 _HOLDER = "supervisor"
@@ -203,7 +203,7 @@ class Node:
         holder = self._start_supervisor(layout)
         self._follow(holder, layout)
         image, archive = coredns.write_image(binaries.locate(COREDNS) / "coredns")
-        self.load_image(Image(PAUSE_IMAGE, _PAUSE, {"/busybox": _BUSYBOX}).write(self.state / "pause.tar"))
+        self.load_image(Image(PAUSE_IMAGE, _PAUSE, {"/busybox": BUSYBOX}).write(self.state / "pause.tar"))
         self.load_image(archive)
         objects = {"apiVersion": "v1", "kind": "List", "items": coredns.render_manifests(image)}
         self.run_kubectl("create", "--filename=-", stdin=json.dumps(objects))
