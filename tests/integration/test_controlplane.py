@@ -127,6 +127,16 @@ def test_a_recycled_pid_is_never_killed(tmp_path: Path):
     assert not process.is_alive
 
 
+def test_a_lock_of_the_caller_is_not_held_on(tmp_path: Path):
+    with (tmp_path / "lock").open("w") as handle:
+        os.set_inheritable(handle.fileno(), True)
+        process = spawn("sleep", ["sleep", "60"], log=tmp_path / "log")
+        held = [os.readlink(entry) for entry in Path(f"/proc/{process.pid}/fd").iterdir()]
+        terminate(process, grace=0)
+    assert len(held) == 3
+    assert str(tmp_path / "lock") not in held
+
+
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path):
     process = spawn("stubborn", ["sh", "-c", "trap '' TERM; echo ready; sleep 60"], log=tmp_path / "log")
     assert wait_for(lambda: "ready" in (tmp_path / "log").read_text())

@@ -81,10 +81,22 @@ def spawn(
         source if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
+        # What the caller inherited, a lock of flock(1) for example, must not be held for as long as a node lives.
+        *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _list_inherited()),
     ]
     # Not Popen: an object that outlives nothing and warns, when collected, about daemons that are meant to stay.
     pid = os.posix_spawn(program, argv, dict(environment or os.environ), file_actions=actions, setsid=True)
     return identify(name, pid)
+
+
+def _list_inherited() -> list[int]:
+    """Return the descriptors beyond the standard three that a child would get."""
+    found = []
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # that of the listing itself is closed by now
+            if descriptor > 2 and os.get_inheritable(descriptor):
+                found.append(descriptor)
+    return found
 
 
 def terminate(process: Process, *, grace: float) -> None:
