@@ -71,8 +71,8 @@ manifests: $(READY) crds ## Render manifests/ from the chart
 images: $(READY) ## Build the images into the cache
 	@$(STAGE) images
 
-bench: $(READY) ## Benchmarks: ratios of things run side by side
-	@$(BIN)/python bench/launcher.py
+bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|admission for one)
+	@$(BIN)/python bench $(BENCH)
 
 lock: $(READY) ## Resolve the pinned dependencies again
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock

@@ -63,3 +63,14 @@ def find_python() -> str:
     if found and subprocess.run([found, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]).returncode == 0:
         return found
     return sys.executable
+
+
+def read_memory(pid: int, line: str) -> float:
+    """Return a line of /proc/PID/status in MiB."""
+    return int(Path(f"/proc/{pid}/status").read_text().split(f"{line}:")[1].split()[0]) / 1024
+
+
+def read_cpu(pid: int) -> float:
+    """Return the seconds that a process has had on a core: on a shared machine the wall clock says less."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9

@@ -2,8 +2,7 @@
 
     python bench/launcher.py [RUNS]
 
-Prints median and spread of ``python3 -I -S -c pass`` and of the launcher with a ready answer, and their ratio (goal: 1.2 at
-most; ends 1 beyond the goal by more than 30 %).
+The launcher asks a sidecar that answers at once with five values, and replaces itself by ``true``.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent.parent / "operator" / "wi_kickoff"
-PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
-ANSWER = b"wi1 ok\0v APP_A=value\0.\0"
-GOAL, TOLERANCE = 1.2, 1.3
+from figures import ROOT, Figures, find_python, percentile
+
+sys.path.insert(0, str(ROOT / "operator"))
+from wi_kickoff import wire
+
+ANSWER = wire.encode_reply(wire.Reply(True, tuple(wire.Field(wire.VALUE, f"APP_{n}=value-{n}") for n in range(5))))
+BATCHES = 5
 
 
 def serve(listener: socket.socket) -> None:
@@ -42,29 +43,34 @@ def time_once(command: list[str]) -> float:
 
 
 def main() -> int:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
-        for name in ("launch.py", "trouble.py"):
-            shutil.copy(PACKAGE / name, folder)
-        listener.bind(f"{folder}/kickoff.sock")
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    python, figures = find_python(), Figures()
+    print(f"launcher: {runs} starts of each, taken in turn, {python}")
+    with tempfile.TemporaryDirectory(prefix="wi-", dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as listener:
+        for name in wire.FILES:
+            shutil.copy(ROOT / "operator" / "wi_kickoff" / name, folder)
+        listener.bind(f"{folder}/{wire.SOCKET_NAME}")
         listener.listen(64)
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         commands = {
-            "python3 -I -S -c pass": [PYTHON, "-I", "-S", "-c", "pass"],
-            "launcher, exec true": [PYTHON, "-I", "-S", f"{folder}/launch.py", "--", "true"],
+            "true": ["true"],
+            "python3 -I -S -c pass": [python, "-I", "-S", "-c", "pass"],
+            "launcher, then true": [python, "-I", "-S", f"{folder}/{wire.LAUNCHER_NAME}", "--", "true"],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(runs):
             for name, command in commands.items():
                 times[name].append(time_once(command))
+    direct, bare, launched = times.values()
     for name, taken in times.items():
-        print(
-            f"{name:24} median {statistics.median(taken):6.2f} ms  min {min(taken):6.2f}  max {max(taken):6.2f}  n {runs}"
-        )
-    bare, launched = (statistics.median(taken) for taken in times.values())
-    ratio = launched / bare
-    print(f"ratio {ratio:.2f} (goal {GOAL}, refused beyond {GOAL * TOLERANCE:.2f})")
-    return 1 if ratio > GOAL * TOLERANCE else 0
+        figures.tell(name, taken, "ms")
+    size = max(1, runs // BATCHES)
+    batches = [slice(start, start + size) for start in range(0, runs, size)]
+    ratios = [statistics.median(launched[batch]) / statistics.median(bare[batch]) for batch in batches]
+    figures.tell("launcher ÷ bare interpreter", ratios, "", most=1.2)
+    figures.tell("added to a start", [a - b for a, b in zip(launched, direct, strict=True)], "ms", most=12)
+    figures.tell("  p99 of it", [percentile(launched, 0.99) - percentile(direct, 0.5)], "ms")
+    return figures.close()
 
 
 if __name__ == "__main__":

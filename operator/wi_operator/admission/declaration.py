@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 VERSION = 1
 VARIABLE = "WI_DECLARATION"
 
@@ -38,7 +40,7 @@ Declaration = Mapping[str, tuple[Entry, ...]]
 def write(declaration: Declaration) -> str:
     """Write the value of ``WI_DECLARATION``."""
     containers = {name: {"entries": [e.to_json() for e in entries]} for name, entries in declaration.items()}
-    text = json.dumps({"version": VERSION, "containers": containers}, ensure_ascii=False, separators=(",", ":"))
+    text = orjson.dumps({"version": VERSION, "containers": containers}).decode()
     # The kubelet expands this value too: a bare "$$(X)" would reach the sidecar as "$(X)". "$" occurs in strings only.
     return text.replace("$", "\\u0024")
 

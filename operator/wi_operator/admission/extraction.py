@@ -133,11 +133,11 @@ def _entry(reading: _Reading, index: int, result: Extraction, *, has_env_from: b
 
 
 def _reference(name: str, text: str, result: Extraction) -> str:
-    if variables := find_variables(text):
+    if "$(" in text and (variables := find_variables(text)):
         held = text[variables[0].start : variables[0].end]
         result.problems.append(Problem(name, rows.VARIABLE_IN_REFERENCE, {"detail": held}))
         return text
-    plain = expand(text, {})
+    plain = expand(text, {}) if "$" in text else text
     try:
         parse(plain)
     except MalformedReferenceError as error:

@@ -5,6 +5,7 @@ Standard library only: the sidecar reads references too.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -13,6 +14,8 @@ from wi_operator.core.errors import WorkloadIdentityError
 
 SCHEME = "secret://"
 FORM = "secret://[credential]/<secret-name>[?version=<version>][#<json-key>]"
+
+KEPT_LENGTH = 512
 
 _CREDENTIAL = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -54,6 +57,11 @@ def is_reference(value: str) -> bool:
 
 def parse(text: str) -> Reference:
     """Parse a reference; raises ``MalformedReferenceError`` with the position and, where it is clear, the correction."""
+    # Every step of an admission asks for the same few; a text that no vault could mean must not fill the memory.
+    return _parse_kept(text) if len(text) <= KEPT_LENGTH else _parse(text)
+
+
+def _parse(text: str) -> Reference:
     if not is_reference(text):
         raise MalformedReferenceError("the scheme must be secret://", position=0)
     body, json_key = _split_fragment(text)
@@ -66,6 +74,9 @@ def parse(text: str) -> Reference:
     _check_credential(credential)
     start = len(SCHEME) + len(credential) + 1
     return Reference(credential, _decode(secret, start, "secret's name"), version, json_key)
+
+
+_parse_kept = functools.lru_cache(maxsize=1024)(_parse)
 
 
 def _split_fragment(text: str) -> tuple[str, str]:
@@ -113,6 +124,8 @@ def _decode(part: str, start: int, what: str, *, slashes: bool = False) -> str:
         decoded = unquote(part, errors="strict")
     except UnicodeDecodeError:
         raise MalformedReferenceError(f"the {what} is not UTF-8", position=start) from None
+    if decoded.isprintable() and " " not in decoded:
+        return decoded
     for index, character in enumerate(decoded):
         if not character.isprintable() or (character == " " and what != "JSON key"):
             raise MalformedReferenceError(f"a blank or control character in the {what}", position=start + index)

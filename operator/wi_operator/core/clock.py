@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -51,7 +52,12 @@ class FrozenClock:
 
 def format_rfc3339(seconds: float) -> str:
     """Write seconds since the epoch as Kubernetes writes ``metav1.Time`` (RFC 3339, seconds, Z)."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _format_second(int(seconds // 1))
+
+
+@lru_cache(maxsize=16)  # every line of a log asks for the current second
+def _format_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_rfc3339(text: str) -> float:

@@ -11,6 +11,8 @@ from wi_operator.core.clock import format_rfc3339
 
 FIELDS = "wi_fields"
 
+_encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
+
 
 class JsonFormatter(logging.Formatter):
     """Write ``time level logger message`` and the fields given by ``fields(...)``.
@@ -29,7 +31,7 @@ class JsonFormatter(logging.Formatter):
         entry.update(getattr(record, FIELDS, {}))
         if record.exc_info and record.exc_info[0] is not None:
             entry["exception"] = record.exc_info[0].__name__
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        return _encode(entry)
 
 
 def fields(**values: object) -> dict[str, dict[str, object]]:
@@ -39,6 +41,9 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send all logging to ``stream`` (standard error) as JSON at ``level``."""
+    # Nothing that the formatter does not print is looked up for each record (Python's Logging HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from wi_operator.index.objects import AZURE, Config, Credential, Node, ObjectKey, Organization
 
 App = tuple[str, str]
 """Tenant and client id, lower case."""
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -22,6 +24,9 @@ class Index:
     apps: dict[App, set[ObjectKey]] = field(default_factory=dict)
     """The configs of each app registration."""
     nodes: dict[str, Node] = field(default_factory=dict)
+    # The same by namespace: every review asks for the defaults of one namespace out of thousands.
+    _configs_of: dict[str, dict[ObjectKey, Config]] = field(default_factory=dict)
+    _credentials_of: dict[str, dict[ObjectKey, Credential]] = field(default_factory=dict)
 
     def put_config(self, item: Mapping[str, Any]) -> None:
         """Add or replace a WorkloadIdentityConfig given as the API's JSON."""
@@ -30,12 +35,14 @@ class Index:
         self.configs[config.key] = config
         if app := _app_of(config):
             self.apps.setdefault(app, set()).add(config.key)
+        self._configs_of.setdefault(config.key.namespace, {})[config.key] = config
 
     def drop_config(self, item: Mapping[str, Any]) -> None:
         """Forget a config."""
         key = ObjectKey(item["metadata"]["namespace"], item["metadata"]["name"])
         self._leave_app(key)
         self.configs.pop(key, None)
+        _drop(self._configs_of, key)
 
     def organizations_of_app(self, config: Config) -> set[str]:
         """Return the organizations whose configs use the same app as ``config``; empty when it names none."""
@@ -56,10 +63,13 @@ class Index:
         """Add or replace a SecretProviderCredential given as the API's JSON."""
         credential = Credential.from_object(item)
         self.credentials[credential.key] = credential
+        self._credentials_of.setdefault(credential.key.namespace, {})[credential.key] = credential
 
     def drop_credential(self, item: Mapping[str, Any]) -> None:
         """Forget a credential."""
-        self.credentials.pop(ObjectKey(item["metadata"]["namespace"], item["metadata"]["name"]), None)
+        key = ObjectKey(item["metadata"]["namespace"], item["metadata"]["name"])
+        self.credentials.pop(key, None)
+        _drop(self._credentials_of, key)
 
     def put_namespace(self, item: Mapping[str, Any]) -> None:
         """Remember whose a namespace is."""
@@ -83,11 +93,18 @@ class Index:
 
     def configs_in(self, namespace: str) -> Iterable[Config]:
         """The configs of a namespace."""
-        return (config for key, config in self.configs.items() if key.namespace == namespace)
+        return self._configs_of.get(namespace, {}).values()
 
     def credentials_in(self, namespace: str) -> Iterable[Credential]:
         """The credentials of a namespace."""
-        return (credential for key, credential in self.credentials.items() if key.namespace == namespace)
+        return self._credentials_of.get(namespace, {}).values()
+
+
+def _drop(groups: dict[str, dict[ObjectKey, T]], key: ObjectKey) -> None:
+    group = groups.get(key.namespace, {})
+    group.pop(key, None)
+    if not group:
+        groups.pop(key.namespace, None)
 
 
 def _app_of(config: Config) -> App | None:

@@ -49,6 +49,10 @@ class Builder(ABC):
         """Make :attr:`base_archive`; raises StageError."""
 
     @abstractmethod
+    def make_debian(self, suite: str, name: str, archive: Path) -> None:
+        """Make an image of another Debian release with its python3; raises StageError."""
+
+    @abstractmethod
     def build(self, containerfile: Path, context: Path, name: str, archive: Path) -> None:
         """Build ``containerfile`` on the base and write the docker archive ``archive``; raises StageError."""
 
@@ -76,12 +80,16 @@ class Buildah(Builder):
 
     def make_base(self) -> None:
         """Bootstrap Debian and pack it."""
+        self.make_debian(SUITE, BASE_NAME, self.base_archive)
+
+    def make_debian(self, suite: str, name: str, archive: Path) -> None:
+        """Likewise for any release."""
         with tempfile.TemporaryDirectory(dir=self.work) as place:
             context = Path(place) / "context"
             context.mkdir()
-            _bootstrap(Path(place) / "root", context / "root.tar")
+            _bootstrap(suite, Path(place) / "root", context / "root.tar")
             (context / "Containerfile").write_text(_BASE_FILE)
-            self._build(context / "Containerfile", context, BASE_NAME, self.base_archive)
+            self._build(context / "Containerfile", context, name, archive)
 
     def build(self, containerfile: Path, context: Path, name: str, archive: Path) -> None:
         """Build on the base's archive."""
@@ -110,6 +118,12 @@ class Docker(Builder):
         run(["docker", "tag", self._base, BASE_NAME])
         self._save(BASE_NAME, self.base_archive)
 
+    def make_debian(self, suite: str, name: str, archive: Path) -> None:
+        """Pull the release with a Python on it, and save it under ``name``."""
+        run(["docker", "pull", "--quiet", f"python:3-slim-{suite}"])
+        run(["docker", "tag", f"python:3-slim-{suite}", name])
+        self._save(name, archive)
+
     def build(self, containerfile: Path, context: Path, name: str, archive: Path) -> None:
         """Build on the pulled base."""
         run(["docker", "build", "--quiet", "--file", str(containerfile), "--tag", name,
@@ -121,9 +135,10 @@ class Docker(Builder):
             run(["docker", "save", "--output", str(draft), name])
 
 
-def _bootstrap(root: Path, archive: Path) -> None:
-    """Make a minimal Debian below ``root`` and pack it."""
-    run(["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", SUITE, str(root), *find_mirror(SUITE)])
+def _bootstrap(suite: str, root: Path, archive: Path) -> None:
+    """Make a minimal Debian below ``root`` and pack it; a release that apt does not use is on the mirror of the other."""
+    mirror = find_mirror(suite) or find_mirror(SUITE)
+    run(["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, str(root), *mirror])
     for folder in _NEEDLESS:
         shutil.rmtree(root / folder, ignore_errors=True)
         (root / folder).mkdir(parents=True)

@@ -110,6 +110,19 @@ def ensure_images(progress: Progress | None = None) -> ImageSet:
     return ImageSet(base, operator, testkit)
 
 
+def ensure_debian(suite: str, progress: Progress | None = None) -> BuiltImage:
+    """Return an image of another Debian release with its own python3, building it when the cache lacks it."""
+    progress = progress or Progress()
+    with hold_lock("stage-images"):
+        builder = choose_builder(find_cache() / "images" / "stage", progress)
+        tag = f"{suite}-{hashlib.sha256(builder.key.encode()).hexdigest()[:12]}"
+        image = BuiltImage(f"localhost/wi-debian:{tag}", builder.folder / f"wi-debian-{tag}.tar")
+        if not image.archive.exists():
+            with progress.stage(f"image {image.name}"):
+                builder.make_debian(suite, image.name, image.archive)
+    return image
+
+
 def _ensure(recipe: _Recipe, builder: Builder, progress: Progress) -> BuiltImage:
     tag = recipe.hash_inputs(builder)
     image = BuiltImage(f"localhost/{recipe.name}:{tag}", builder.folder / f"{recipe.name}-{tag}.tar")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from wi_kickoff import wire
@@ -53,12 +54,16 @@ def _env(declared: Declaration, settings: InjectionSettings) -> list[dict[str, s
     return [
         {"name": declaration.VARIABLE, "value": declaration.write(declared)},
         {"name": "WI_GRANTS_URL", "value": escape(settings.grants_url)},
-        {"name": "WI_CA_BUNDLE", "value": escape(settings.ca_bundle)},
+        {"name": "WI_CA_BUNDLE", "value": _escaped_bundle(settings.ca_bundle)},
         {"name": "WI_TOKEN_FILE", "value": f"{TOKEN_DIR}/token"},
         {"name": "WI_RUN_DIR", "value": names.RUN_DIR},
         {"name": "WI_LOG_LEVEL", "value": escape(settings.log_level)},
         *({"name": name, "value": escape(value)} for name, value in settings.environment.items()),
     ]
+
+
+# One bundle at a time, some KiB, for every pod.
+_escaped_bundle = lru_cache(maxsize=2)(escape)
 
 
 def _startup_probe(declared: Declaration) -> dict[str, Any]:

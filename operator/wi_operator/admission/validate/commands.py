@@ -33,7 +33,7 @@ def secrets_outside_env(plan: Plan) -> Iterator[str]:
     for target in plan.targets:
         injected = set(target.variables)
         for field, text in _expanded_by_kubelet(target):
-            for variable in find_variables(text):
+            for variable in find_variables(text) if "$(" in text else ():
                 if variable.name in injected:
                     yield rows.tell(target.label, rows.SECRET_OUTSIDE_ENVIRONMENT, detail=field, variable=variable.name)
 

@@ -60,11 +60,9 @@ def foreign_mounts(plan: Plan) -> Iterator[str]:
 
 
 def _judge(mount: Mapping[str, Any], container: str, targets: set[str]) -> Row | None:
-    if container in targets and covers(mount, run_mount(container)):
-        return None
     # The token's volume in an application's container would hand it the subject token.
     if mount["name"].startswith(names.RESERVED_PREFIX):
-        return rows.RESERVED_NAME
+        return None if container in targets and covers(mount, run_mount(container)) else rows.RESERVED_NAME
     path = mount.get("mountPath", "").rstrip("/")
     if container in targets and (path == names.RUN_DIR or path.startswith(names.RUN_DIR + "/")):
         return rows.RESERVED_PATH
