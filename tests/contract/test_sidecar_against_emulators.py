@@ -472,6 +472,7 @@ def test_a_refused_grant_does_not_come_back_when_the_issuer_is_gone(sidecar, gra
 
 
 def test_a_restored_issuer_serves_again(sidecar, grants):
+    sidecar.launch()  # the question that the start asks is answered
     grants.refusal = {"status": 403, "reason": "ServiceAccountNotAllowed"}
     error_of(sidecar.launch())
     grants.refusal = None
@@ -488,6 +489,7 @@ def test_a_token_that_the_vault_refuses_is_exchanged_anew_once(sidecar, world):
 
 
 def test_the_error_is_in_the_termination_log(sidecar, grants, folder):
+    sidecar.launch()
     grants.refusal = {"status": 403, "reason": "ServiceAccountNotAllowed", "detail": "No."}
     file = folder / "termination"
     file.write_text("old")

@@ -21,7 +21,12 @@ class AdmissionMetrics:
             "wi_admission_review_seconds", "Time to answer a review.", ("path",), buckets=BUCKETS, registry=registry
         )
 
+        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
     def record(self, path: str, *, outcome: str, seconds: float) -> None:
         """Count one review."""
-        self._reviews.labels(path, outcome).inc()
-        self._seconds.labels(path).observe(seconds)
+        review = self._known.get((path, outcome))
+        if review is None:
+            review = self._known[path, outcome] = (self._reviews.labels(path, outcome), self._seconds.labels(path))
+        review[0].inc()
+        review[1].observe(seconds)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
+import os
 from typing import TextIO
 
 from wi_operator.core.clock import format_rfc3339
 
 FIELDS = "wi_fields"
+STDERR = 2
 
 _encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
 
@@ -44,6 +45,21 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     # Nothing that the formatter does not print is looked up for each record (Python's Logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler: logging.Handler = logging.StreamHandler(stream) if stream else _Lines()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class _Lines(logging.Handler):
+    """Writes each record with one system call, which needs neither a buffer nor a lock."""
+
+    def createLock(self) -> None:  # noqa: N802 - the name is logging's
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            os.write(STDERR, (self.format(record) + "\n").encode("utf-8", "backslashreplace"))
+        except OSError:
+            return  # nobody reads: no reason to fail
+        except Exception:  # noqa: BLE001 - as logging's own handlers: a line that cannot be written stops nothing
+            self.handleError(record)
