@@ -1,6 +1,5 @@
 """The controller against a real API server and the emulators of Entra and Key Vault."""
 
-import asyncio
 import json
 import re
 import socket
@@ -12,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from controller_run import Running, eventually, running_controller
 from cryptography import x509
-from kubernetes.aio.config import kube_config
 
 from wi_operator.core.secret import SecretValue
 from wi_operator.federation.diagnosis.base import DiagnosedError
@@ -21,7 +20,6 @@ from wi_operator.federation.exchange import entra_sdk, sdk
 from wi_operator.federation.exchange.entra import TokenTarget
 from wi_operator.federation.hosts import parse_endpoint
 from wi_operator.reconcile.connections import Connections
-from wi_operator.reconcile.process import Controller
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_testkit.controlplane.errors import ControlPlaneError
 from wi_testkit.static_issuer import DISCOVERY, JWKS, server_context
@@ -80,39 +78,6 @@ class Handshakes:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
 
-class Running:
-    """A controller in a thread with a loop of its own."""
-
-    def __init__(self, settings):
-        self.settings = settings
-        self.outcome = None
-        self.controller = None
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self):
-        async def main():
-            self.loop, self.task = asyncio.get_running_loop(), asyncio.current_task()
-            self.controller = await Controller.connect(self.settings)
-            await self.controller.run()
-
-        try:
-            asyncio.run(main())
-        except BaseException as error:
-            self.outcome = error
-
-    def await_leadership(self):
-        eventually(lambda: self.outcome or (self.controller is not None and self.controller.is_leading))
-        assert self.outcome is None
-
-    def stop(self):
-        if not self.thread.is_alive():
-            return
-        self.loop.call_soon_threadsafe(self.task.cancel)
-        self.thread.join(PATIENCE)
-        assert not self.thread.is_alive()
-
-
 def kubectl(plane, *arguments, item=None):
     return plane.run_kubectl(*arguments, stdin=None if item is None else json.dumps(item))
 
@@ -132,16 +97,6 @@ def ready_of(item):
 
 def condition(item, kind):
     return next(c for c in item["status"]["conditions"] if c["type"] == kind)
-
-
-def eventually(check):
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        found = check()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"still {found!r}"
-        time.sleep(0.2)
 
 
 def config(name, namespace, entra, ca, **fields):
@@ -225,19 +180,10 @@ def settings(cluster, entra, keyvault, test_ca, static_issuer, tmp_path_factory)
 
 @pytest.fixture(scope="module")
 def controller(cluster, settings):
-    patch = pytest.MonkeyPatch()
     # With the rights of the chart and no others.
     own = cluster.mint_kubeconfig(f"system:serviceaccount:{SYSTEM}:wi-controller")
-    # kopf reads the variable, kubernetes.aio read it when it was imported.
-    patch.setenv("KUBECONFIG", str(own))
-    patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(own))
-    running = Running(settings[0])
-    try:
-        running.await_leadership()
+    with running_controller(settings[0], own) as running:
         yield running
-        running.stop()
-    finally:
-        patch.undo()
 
 
 def trust(entra, static_issuer, subject=f"organization:{ORGANIZATION}"):

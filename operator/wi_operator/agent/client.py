@@ -173,7 +173,7 @@ def _connect_failure(error: Exception, endpoint: Endpoint, seconds: float) -> tu
         passing = error.errno in (socket.EAI_AGAIN, socket.EAI_SYSTEM, socket.EAI_MEMORY)
         return Failure.DNS if passing else Failure.HOST_UNKNOWN, endpoint, error.strerror or "no address"
     if isinstance(error, TimeoutError) and not error.errno:
-        return Failure.UNREACHABLE, endpoint, f"no connection in {seconds:g} s"
+        return Failure.BLOCKED, endpoint, f"{seconds:g} s"
     if isinstance(error, ConnectionResetError):
         return Failure.RESET, endpoint, "closed during the TLS handshake"
     return Failure.UNREACHABLE, endpoint, _word(error)

@@ -29,6 +29,9 @@ from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
 from wi_operator.vaults.azure import UNAUTHORIZED, KeyVault
 from wi_operator.vaults.base import VaultSecret
 
+TOKEN_MARGIN = 0.2
+"""Seconds by which a token's retries end before the kickoff's: else the reads would run out of time without a reason."""
+
 log = logging.getLogger(__name__)
 
 
@@ -181,7 +184,8 @@ class _Kickoff:
             renewed = await self.services.grants.refresh(anew=True)
             return _renewed_grant(renewed, grant)
 
-        return await self.services.tokens.token(key, grant, remint=remint, deadline=self.deadline)
+        deadline = self.deadline.earlier(TOKEN_MARGIN)
+        return await self.services.tokens.token(key, grant, remint=remint, deadline=deadline)
 
     async def _replace_token(self, read: _Read, refused: SecretValue) -> SecretValue:
         """Return another token after the vault refused one; the first reader to come asks, once per kickoff."""

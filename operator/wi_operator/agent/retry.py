@@ -29,6 +29,10 @@ class Deadline:
         """Return a deadline that many seconds from now."""
         return cls(clock, clock.monotonic() + seconds, seconds)
 
+    def earlier(self, seconds: float) -> Deadline:
+        """Return a deadline before this one: what it guards can still tell why it failed."""
+        return Deadline(self.clock, self.at - seconds, self.seconds)
+
     def remaining(self) -> float:
         """Return the seconds left, never negative."""
         return max(0.0, self.at - self.clock.monotonic())

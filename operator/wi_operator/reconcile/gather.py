@@ -17,7 +17,7 @@ from wi_operator.reconcile.decide import ConfigOutcome, CredentialOutcome, Findi
 from wi_operator.reconcile.handshake import Granted, Handshaker, LaggingError
 from wi_operator.reconcile.probes import NOT_TRIED, Probes, Reads
 from wi_operator.reconcile.publication import Publication
-from wi_operator.reconcile.store import Item, Store
+from wi_operator.reconcile.store import Item, Store, status_of
 
 AWS_AUDIENCE = "sts.amazonaws.com"
 
@@ -187,9 +187,13 @@ class Gatherer:
         return f"https://iam.googleapis.com/{provider}"
 
 
-def credential_extra(facts: CredentialFacts) -> dict[str, Any]:
-    """Return the credential's own status fields; what is not there is removed by the apply."""
-    extra: dict[str, Any] = {}
+def credential_extra(item: Item, facts: CredentialFacts) -> dict[str, Any]:
+    """Return the credential's own status fields; what is not there is removed by the apply.
+
+    The last config stays while none can be resolved: no default changes to another without a moment of none or two.
+    """
+    last = status_of(item).get("workloadIdentityConfig")
+    extra: dict[str, Any] = {"workloadIdentityConfig": last} if last else {}
     if facts.config is not None:
         extra["workloadIdentityConfig"] = {"name": facts.config.key.name, "uid": facts.config.uid}
     if facts.secret_names:

@@ -15,6 +15,7 @@ import aiohttp
 
 from wi_operator.core.secret import SecretValue
 from wi_operator.federation.azure import AzureEndpoints
+from wi_operator.federation.diagnosis import controller as rows
 from wi_operator.federation.diagnosis import grants, keyvault
 from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
 from wi_operator.federation.diagnosis.bodies import json_object
@@ -24,7 +25,6 @@ from wi_operator.federation.exchange.entra import TokenTarget
 from wi_operator.federation.hosts import Endpoint, ForbiddenHostError, require_allowed
 from wi_operator.federation.publication import Documents
 from wi_operator.index.objects import Config
-from wi_operator.reconcile import rows
 from wi_operator.reconcile.connections import Connections, read_bounded
 from wi_operator.vaults.azure_sdk import VaultClient
 

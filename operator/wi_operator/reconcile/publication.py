@@ -20,6 +20,7 @@ from wi_operator.reconcile.connections import read_bounded
 
 FETCH_SECONDS = 6.0
 KEEP_SECONDS = 60.0
+COPIES = 8
 FAILURES_UNTIL_TOLD = 3
 """Looks in a row; one that fails says nothing yet about a document that was right a minute ago."""
 
@@ -36,15 +37,22 @@ class Look:
 
 
 @dataclass(slots=True)
+class _Copy:
+    """What is known of one public copy: the last look, the last good word, and bad looks in a row."""
+
+    look: Look | None = None
+    good: str = ""
+    failures: int = 0
+
+
+@dataclass(slots=True)
 class Publication:
     """Fetches and compares; ``session`` gives the session that trusts what a cloud trusts and the chart's extra CA."""
 
     session: Callable[[], aiohttp.ClientSession]
     clock: Clock
     keep_seconds: float = KEEP_SECONDS
-    _look: Look | None = None
-    _good: str = ""
-    _failures: int = 0
+    _copies: dict[tuple[str, str], _Copy] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def check(self, issuer: str, ours: Documents, *, asked: bool = False) -> Diagnosis | str:
@@ -52,26 +60,32 @@ class Publication:
 
         A copy that was right stays so until the third look that fails, unless the check was ``asked`` for.
         """
-        look = await self._fresh_look(issuer, ours, asked=asked)
+        copy = self._copy(issuer, ours)
+        look = await self._fresh_look(copy, issuer, ours, asked=asked)
         found = compare(ours, *look.pages) if look.pages else look.failure
         if isinstance(found, str):
-            self._good, self._failures = found, 0
+            copy.good, copy.failures = found, 0
             return found
         if found is None:
             raise ValueError("a look without pages has a failure")
-        tell = asked or not self._good or self._failures >= FAILURES_UNTIL_TOLD
-        return found if tell else self._good
+        tell = asked or not copy.good or copy.failures >= FAILURES_UNTIL_TOLD
+        return found if tell else copy.good
 
-    async def _fresh_look(self, issuer: str, ours: Documents, *, asked: bool) -> Look:
+    def _copy(self, issuer: str, ours: Documents) -> _Copy:
+        key = (discovery_url(issuer), jwks_url(ours))
+        if key not in self._copies and len(self._copies) >= COPIES:
+            self._copies.clear()  # an issuer that was moved so often: nobody asks for the old addresses
+        return self._copies.setdefault(key, _Copy())
+
+    async def _fresh_look(self, copy: _Copy, issuer: str, ours: Documents, *, asked: bool) -> Look:
         begun = self.clock.monotonic()
         async with self._lock:
-            look = self._look
             oldest = begun if asked else begun - self.keep_seconds
-            if look is None or look.at < oldest:
-                look = self._look = await self._fetch_both(issuer, ours)
-                good = look.pages is not None and isinstance(compare(ours, *look.pages), str)
-                self._failures = 0 if good else self._failures + 1
-            return look
+            if copy.look is None or copy.look.at < oldest:
+                copy.look = await self._fetch_both(issuer, ours)
+                good = copy.look.pages is not None and isinstance(compare(ours, *copy.look.pages), str)
+                copy.failures = 0 if good else copy.failures + 1
+            return copy.look
 
     async def _fetch_both(self, issuer: str, ours: Documents) -> Look:
         at = self.clock.monotonic()

@@ -118,7 +118,7 @@ class Reconciler:
             # Its config shall show what the asked test found.
             self.queue.enqueue(Ref(names.CONFIG_KIND, found.config.key.namespace, found.config.key.name))
         verdict = decide_credential(self._situation(ref, item, asked=asked), found.outcome)
-        return verdict, credential_extra(found), self._tell_default(item, found)
+        return verdict, credential_extra(item, found), self._tell_default(item, found)
 
     def _is_patient(self, ref: Ref) -> bool:
         since = self._waiting_since.get(ref)

@@ -24,7 +24,9 @@ def lanes_of(store: Store, ref: Ref) -> tuple[str, ...]:
     spec = item.get("spec") or {}
     reads = (spec.get("azureKeyVault") or {}).get("probeSecret") or spec.get("listSecretNames")
     found = find_config(store.index, credential)
-    return vault if not reads or isinstance(found, Refusal) else (*vault, *_login(found))
+    if not reads or isinstance(found, Refusal) or not found.readiness.is_ready:
+        return vault  # nothing is asked of the tenant: a rest of it must not hold back what there is to say
+    return (*vault, *_login(found))
 
 
 def _login(config: Config) -> tuple[str, ...]:

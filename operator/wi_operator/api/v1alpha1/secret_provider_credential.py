@@ -109,7 +109,9 @@ class SecretProviderCredentialStatus(Strict):
         default_factory=list,
         description="ConfigResolved, HandshakeSucceeded, VaultReachable, SecretReadable, SecretsListable, Ready.",
     )
-    workload_identity_config: ConfigReference | None = Field(default=None, description="The config in use.")
+    workload_identity_config: ConfigReference | None = Field(
+        default=None, description="The config in use; while none can be resolved, the last one."
+    )
     handshake: Handshake | None = Field(default=None, description="The last handshake with the cloud.")
     secret_names: Annotated[list[Annotated[str, Field(max_length=127)]], Field(max_length=200)] = Field(
         default_factory=list, description="Names of secrets, where listSecretNames is on; never values."

@@ -15,6 +15,7 @@ from wi_operator.federation.diagnosis.bodies import json_object, member, one_lin
 CAPTURED, DOCUMENTED, ASSUMED = Provenance.CAPTURED, Provenance.DOCUMENTED, Provenance.ASSUMED
 TRANSIENT, PROPAGATION, CONFIG, BUG = Retry.TRANSIENT, Retry.PROPAGATION, Retry.CONFIG, Retry.BUG
 VAULT_SURFACES = frozenset({Surface.CREDENTIAL, Surface.KICKOFF})
+LISTING = frozenset({Surface.CREDENTIAL})
 
 ROLE = "Key Vault Secrets User"
 ASSIGN = (
@@ -25,8 +26,16 @@ SLOW = " A new assignment takes several minutes to arrive."
 AGAIN = "Nothing to do: it is tried again."
 
 
-def _row(code: str, reason: str, cause: str, remedy: str, retry: Retry, provenance: Provenance) -> Row:
-    return Row(code, reason, cause, remedy, retry, provenance, VAULT_SURFACES)
+def _row(
+    code: str,
+    reason: str,
+    cause: str,
+    remedy: str,
+    retry: Retry,
+    provenance: Provenance,
+    surfaces: frozenset[Surface] = VAULT_SURFACES,
+) -> Row:
+    return Row(code, reason, cause, remedy, retry, provenance, surfaces)
 
 
 RBAC_READ = _row(
@@ -38,13 +47,13 @@ RBAC_LIST = _row(
     "ForbiddenByRbac", "VaultListDenied",
     "App {client_id} has no role that lists the secrets of vault {vault} ({action}, {decision}).",
     "Set listSecretNames to false, or assign the role " + ROLE + " on the whole vault: " + ASSIGN + " ." + SLOW,
-    PROPAGATION, CAPTURED,
+    PROPAGATION, CAPTURED, LISTING,
 )  # fmt: skip
 POLICY_LIST = _row(
     "AccessDenied", "VaultListDenied",
     "Vault {vault} works with access policies, and none lets app {client_id} list secrets.",
     "Set listSecretNames to false, or: az keyvault set-policy --name {vault} --object-id {oid} --secret-permissions get list .",
-    PROPAGATION, CAPTURED,
+    PROPAGATION, CAPTURED, LISTING,
 )  # fmt: skip
 WRONG_TENANT = _row(
     "VaultWrongTenant", "VaultWrongTenant",

@@ -60,7 +60,15 @@ FORBIDDEN_HOST = _row(
     "Correct the URL, or let an administrator add the host to the chart's value allowedHosts.",
     frozenset({Surface.CONFIG, Surface.CREDENTIAL, Surface.KICKOFF}),
 )
+VAULT_URL_MISSING = _row(
+    "VaultUrlMissing",
+    "azure_vault_url is required for Azure secret resolution.",
+    "Set spec.azureKeyVault.vaultUrl of the SecretProviderCredential: az keyvault show --name <vault> --query "
+    "properties.vaultUri .",
+    frozenset({Surface.ADMISSION}),
+)
 ROWS = (
+    VAULT_URL_MISSING,
     CREDENTIAL_NOT_FOUND,
     NO_DEFAULT_CREDENTIAL,
     AMBIGUOUS_DEFAULT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wi_operator.federation.diagnosis import (
     admission,
+    controller,
     entra,
     grants,
     issuer,
@@ -28,4 +29,5 @@ ROWS: tuple[Row, ...] = (
     *grants.ROWS,
     *kickoff.ROWS,
     *admission.ROWS,
+    *controller.ROWS,
 )

@@ -72,7 +72,7 @@ ROWS = {
         ),
         _row(
             Failure.TOO_LARGE, "{host}:{port} answered more than {detail} bytes.",
-            "Look for a proxy or firewall that answers in its place.", Retry.CONFIG,
+            "Look for a proxy or firewall that answers in its place.", Retry.CONFIG, KICKOFF,
         ),
         _row(
             Failure.PROXY_UNREACHABLE, "The proxy on the way to {host} could not be reached ({detail}).",
@@ -90,6 +90,7 @@ VAULT_HOST_UNKNOWN = Row(
     "VaultHostUnknown", "VaultHostUnknown", "DNS does not know the vault {host} ({detail}).",
     "A vault that does not exist, or was deleted, has no name in DNS: check azureKeyVault.vaultUrl with `az keyvault "
     "list`, then the DNS of the cluster.", Retry.PROPAGATION, Provenance.CAPTURED,
+    frozenset({Surface.CREDENTIAL, Surface.KICKOFF}),
 )  # fmt: skip
 
 

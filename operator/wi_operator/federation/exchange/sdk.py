@@ -18,12 +18,14 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from wi_operator.federation.diagnosis import transport
 from wi_operator.federation.diagnosis.base import Diagnosis
+from wi_operator.federation.diagnosis.bodies import json_object
 from wi_operator.federation.exchange.base import HttpResponse
 from wi_operator.federation.hosts import Endpoint
 
 # The libraries log every refusal with the foreign text; the queue's owner tells it once, diagnosed.
 logging.getLogger("azure").setLevel(logging.ERROR)
 
+UNAUTHORIZED = 401
 CONNECT_TIMEOUT = 4.0
 READ_TIMEOUT = 5.0
 TOTAL_TIMEOUT = 12.0
@@ -38,23 +40,33 @@ class GuardedTransport(AioHttpTransport):  # type: ignore[misc] # Any to mypy
     """A transport that reaches one host only; tokens cannot be lured away by a ``nextLink`` or a redirect."""
 
     def __init__(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> None:
-        super().__init__(session=session, session_owner=False, use_env_settings=False)
+        super().__init__(
+            session=session,
+            session_owner=False,
+            use_env_settings=False,
+            connection_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+        )
         self._endpoint = endpoint
 
     async def send(self, request: Any, **config: Any) -> Any:
-        """Send; raises ``OtherHostError`` for a request to another host."""
+        """Send; raises ``OtherHostError`` for a request to another host, and ``HttpResponseError`` for a refusal in words.
+
+        A gateway answers text or HTML: the clients would complain of the text and drop the status and its Retry-After.
+        """
         parts = urlsplit(request.url)
         if (parts.scheme, parts.hostname, parts.port or 443) != ("https", self._endpoint.host, self._endpoint.port):
             raise OtherHostError(f"a request left {self._endpoint.netloc} for {parts.hostname}")
-        return await super().send(request, **config)
+        response = await super().send(request, **config)
+        if response.status_code >= 400 and response.status_code != UNAUTHORIZED and not json_object(_body_of(response)):
+            raise HttpResponseError(response=response)
+        return response
 
 
 def client_options(session: aiohttp.ClientSession, endpoint: Endpoint) -> dict[str, Any]:
     """Return the options that every SDK client of ours gets."""
     return {
         "transport": GuardedTransport(session, endpoint),
-        "connection_timeout": CONNECT_TIMEOUT,
-        "read_timeout": READ_TIMEOUT,
         "retry_total": 0,  # retries are the queue's: they must not block a worker
         "permit_redirects": False,
     }

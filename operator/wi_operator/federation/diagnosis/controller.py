@@ -1,4 +1,4 @@
-"""Rows of the diagnosis table that only the controller can meet."""
+"""What only the controller can meet: settings of a config, and its own token."""
 
 from __future__ import annotations
 

@@ -1,0 +1,558 @@
+"""Every row of the diagnosis table, met on every surface that it declares: real API server, real sidecars, strict emulators."""
+
+import base64
+import dataclasses
+import json
+import socket
+import socketserver
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from controller_run import apply_all, eventually, running_controller
+from row_scene import (
+    BUSY,
+    CONFIG,
+    CREDENTIAL,
+    KICKOFF,
+    ORGANIZATION,
+    ROOT,
+    SPACE,
+    Pod,
+    World,
+    granted,
+    host_cases,
+    issuer_cases,
+    link_cases,
+    login_cases,
+    manifest,
+    variable,
+    vault_cases,
+)
+
+from wi_operator.admission.review import judge_pod
+from wi_operator.admission.settings import InjectionSettings
+from wi_operator.api import names
+from wi_operator.cluster.errors import UnreachableError
+from wi_operator.core.clock import SystemClock
+from wi_operator.federation.diagnosis import admission, grants, issuer, keyvault, kickoff, links, transport
+from wi_operator.federation.diagnosis import controller as controller_rows
+from wi_operator.federation.diagnosis.base import Surface
+from wi_operator.federation.diagnosis.table import ROWS
+from wi_operator.federation.diagnosis.transport import Failure
+from wi_operator.federation.keys import generate_key_set
+from wi_operator.federation.timetable import first_timetable
+from wi_operator.index.objects import Organization
+from wi_operator.index.resolve import Refusal, check_service_account, resolve
+from wi_operator.index.store import Index
+from wi_operator.issuer.app import GrantsFace
+from wi_operator.issuer.callers import Caller, CallerReviews
+from wi_operator.issuer.grants import Grants
+from wi_operator.issuer.handshakes import Handshakes
+from wi_operator.issuer.keyring import Keyring
+from wi_operator.issuer.problems import Problem
+from wi_operator.issuer.settings import IssuerSettings
+from wi_operator.reconcile.settings import ControllerSettings
+from wi_testkit.controlplane.errors import ControlPlaneError
+from wi_testkit.emulation import acts
+from wi_testkit.emulator_fixtures import redirecting
+from wi_testkit.pki import CertificateAuthority
+
+PATIENCE = 90.0
+GRANT, ADMISSION = Surface.GRANT, Surface.ADMISSION
+
+
+class Ledger:
+    """Which row was met where."""
+
+    def __init__(self):
+        self.met = set()
+
+    def note(self, row, surface):
+        assert surface in row.surfaces, f"{row.code} {row.reason} was met as {surface.name}, which it does not declare"
+        self.met.add((row.code, row.reason, surface))
+
+
+@pytest.fixture(scope="module")
+def ledger():
+    return Ledger()
+
+
+@pytest.fixture(scope="module")
+def names_resolve(entra, keyvault):
+    """The real names lead to the emulators in this process, for the controller."""
+    patch = pytest.MonkeyPatch()
+    redirected = redirecting(socket.getaddrinfo, *(urlsplit(each.url).port for each in (entra, keyvault)))
+
+    def resolve_name(host, *rest, **options):
+        if host in (BUSY, BUSY.encode()):
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return redirected(host, *rest, **options)
+
+    patch.setattr(socket, "getaddrinfo", resolve_name)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def world(plane, entra, keyvault, static_issuer, test_ca, tmp_path_factory):
+    for file in (ROOT / "crds").glob("*.yaml"):
+        plane.run_kubectl("apply", "--server-side", f"--filename={file}")
+    kinds = [f"crd/{plural}.identity.crewai.com" for plural in (names.CONFIG_PLURAL, names.CREDENTIAL_PLURAL)]
+    plane.run_kubectl("wait", "--for=condition=Established", *kinds, "--timeout=30s")
+    annotations = {names.ORGANIZATION_ANNOTATION: ORGANIZATION}
+    spaces = [{"name": name, "annotations": annotations} for name in (SPACE, "defaults", "runs")]
+    apply_all(
+        plane, [{"apiVersion": "v1", "kind": "Namespace", "metadata": m} for m in [*spaces, {"name": "wi-system"}]]
+    )
+    made = World(plane, entra, keyvault, static_issuer, test_ca, tmp_path_factory.mktemp("rows"))
+    yield made
+    entra.heal()
+    keyvault.heal()
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def cases(world):
+    made = [*login_cases(), *vault_cases(), *host_cases(world), *issuer_cases(world), *link_cases()]
+    for case in made:
+        world.arrange(case)
+    return made
+
+
+@pytest.fixture(scope="module")
+def good(cases):
+    """A case whose secrets can be read."""
+    return next(case for case in cases if case.row is keyvault.RBAC_LIST)
+
+
+@pytest.fixture(scope="module")
+def settings(world):
+    (world.folder / "token").write_text("planted-controller-token")
+    return ControllerSettings(
+        namespace="wi-system",
+        pod_name="wi-controller-0",
+        public_url=world.issuer.url,
+        grants_url=world.door.url,
+        token_file=world.folder / "token",
+        issuer_ca_file=world.ca.write(world.folder / "ca.crt"),
+        extra_ca_file=world.folder / "ca.crt",
+        allowed_hosts=world.allowed,
+    )
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(world):
+    return world.plane.mint_kubeconfig("admin", ["system:masters"])
+
+
+def status_of(world, kind, namespace=SPACE):
+    items = json.loads(world.plane.run_kubectl("get", kind, "-n", namespace, "-o", "json"))["items"]
+    return {item["metadata"]["name"]: item.get("status", {}).get("conditions", []) for item in items}
+
+
+def shows(conditions, case):
+    """Tell whether the conditions name the row: its reason and code, or its words where it only warns."""
+    if case.words:
+        return any(case.words in c["message"] for c in conditions)
+    mine = [c for c in conditions if c["reason"] == case.row.reason]
+    return bool(mine) and (case.said in mine[0]["message"] or case.said == case.row.reason)
+
+
+def said(conditions):
+    return "; ".join(f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in conditions)
+
+
+def test_conditions_and_events(world, cases, settings, kubeconfig, ledger, names_resolve):
+    aws = {"provider": "AWS", "aws": {"roleArn": "arn:aws:iam::123456789012:role/wi", "region": "eu-west-1"}}
+    apply_all(world.plane, [manifest("WorkloadIdentityConfig", "aws", aws)])
+    apply_all(world.plane, [item for case in cases for item in world.objects(case)])
+    wanted = [(kind, case) for kind in (CONFIG, CREDENTIAL) for case in cases if kind in case.surfaces]
+    with running_controller(settings, kubeconfig) as running:
+
+        def missing():
+            assert running.outcome is None, running.outcome
+            found = {CONFIG: status_of(world, "wic"), CREDENTIAL: status_of(world, "spcred")}
+            left = [(surface, case, found[surface].get(case.slug) or []) for surface, case in wanted]
+            return [f"{s.name} {c.row.code}: {said(shown)}" for s, c, shown in left if not shows(shown, c)]
+
+        deadline = time.monotonic() + PATIENCE
+        while left := missing():
+            assert time.monotonic() < deadline, "\n".join(left)
+            time.sleep(1.0)
+    world.plane.run_kubectl("delete", "wic,spcred", "--all", "-n", SPACE, "--wait=false")
+    for surface, case in wanted:
+        ledger.note(case.row, surface)
+    events = json.loads(world.plane.run_kubectl("get", "events", "-n", SPACE, "-o", "json"))["items"]
+    told = {(event["involvedObject"]["name"], event["reason"]) for event in events}
+    for case in cases:
+        if not case.warning and {CONFIG, CREDENTIAL} & case.surfaces:
+            assert (case.slug, case.row.reason) in told, case.row
+
+
+def test_two_defaults_show_on_both_sides(world, good, settings, kubeconfig, ledger, names_resolve):
+    azure = {"provider": "Azure", "default": True, "azure": {"tenantId": good.tenant, "clientId": good.client}}
+    vault = {"provider": "AzureKeyVault", "azureKeyVault": {"vaultUrl": f"https://{good.vault}.vault.azure.net"}}
+    two = [manifest("WorkloadIdentityConfig", name, azure, "defaults") for name in ("one", "two")]
+    apply_all(world.plane, [*two, manifest("SecretProviderCredential", "any", vault, "defaults")])
+    row = links.AMBIGUOUS_DEFAULT
+    with running_controller(settings, kubeconfig):
+
+        def describe():
+            return "\n".join(said(c) for kind in ("wic", "spcred") for c in status_of(world, kind, "defaults").values())
+
+        def is_told():
+            configs, credentials = status_of(world, "wic", "defaults"), status_of(world, "spcred", "defaults")
+            notes = [said(configs[name]).count(f"{row.reason}: ") for name in ("one", "two")]
+            return all(notes) and any(c["reason"] == row.reason for c in credentials["any"])
+
+        eventually(is_told, describe=describe)
+        world.plane.run_kubectl("delete", "wic", "two", "-n", "defaults")
+        eventually(lambda: "Ready=True" in said(status_of(world, "spcred", "defaults")["any"]), describe=describe)
+        apply_all(world.plane, [two[1]])
+        eventually(is_told, describe=describe)
+        world.plane.run_kubectl("delete", "wic", "one", "-n", "defaults")
+        changed = "ConfigResolved=True DefaultChanged"
+        eventually(lambda: changed in said(status_of(world, "spcred", "defaults")["any"]), describe=describe)
+        assert row.reason not in said(status_of(world, "wic", "defaults")["two"])
+    events = json.loads(world.plane.run_kubectl("get", "events", "-n", "defaults", "-o", "json"))["items"]
+    told = [event["involvedObject"]["name"] for event in events if event["reason"] == "DefaultChanged"]
+    assert sorted(told) == ["any", "two"]
+    for surface in (CONFIG, CREDENTIAL):
+        ledger.note(row, surface)
+
+
+@pytest.mark.parametrize(
+    ("row", "changes"),
+    [
+        (issuer.URL_MISSING, {"public_url": ""}),
+        (controller_rows.TOKEN_UNREADABLE, {"token_file": None}),
+        (grants.NOT_TRUSTED, {"issuer_ca_file": None}),
+    ],
+    ids=lambda value: getattr(value, "reason", ""),
+)
+def test_an_installation_that_is_not_right(world, good, settings, kubeconfig, ledger, names_resolve, row, changes):
+    other = CertificateAuthority().write(world.folder / "other.crt")
+    files = {"token_file": world.folder / "none", "issuer_ca_file": other}
+    changed = {name: files.get(name) if value is None else value for name, value in changes.items()}
+    name = row.reason.lower()
+    azure = {"provider": "Azure", "azure": {"tenantId": good.tenant, "clientId": good.client}}
+    vault = {"vaultUrl": f"https://{good.vault}.vault.azure.net"}
+    spec = {"provider": "AzureKeyVault", "workloadIdentityRef": {"name": name}, "azureKeyVault": vault}
+    config = manifest("WorkloadIdentityConfig", name, azure, "runs")
+    apply_all(world.plane, [config, manifest("SecretProviderCredential", name, spec, "runs")])
+    with running_controller(dataclasses.replace(settings, **changed), kubeconfig):
+        for kind, surface in (("wic", CONFIG), ("spcred", CREDENTIAL)):
+            eventually(lambda kind=kind: row.reason in said(status_of(world, kind, "runs")[name]))
+            ledger.note(row, surface)
+
+
+def line_of(text, name):
+    return next((line for line in text.splitlines() if f"{name} (" in line), "")
+
+
+def kick(pod):
+    try:
+        return pod.launch()
+    finally:
+        pod.close()
+
+
+def kick_all(pods):
+    """Kick all at once: what only time can cure is tried for 15 seconds each."""
+    with ThreadPoolExecutor(len(pods)) as threads:
+        return list(threads.map(kick, pods))
+
+
+def test_kickoffs(world, cases, ledger):
+    wanted = [case for case in cases if KICKOFF in case.surfaces and case.door is None]
+    parts = [wanted[start : start + 40] for start in range(0, len(wanted), 40)]
+    pods = [
+        Pod(world, f"pod-{n}", [variable(case) for case in part], granted(world, part)) for n, part in enumerate(parts)
+    ]
+    for part, text in zip(parts, kick_all(pods), strict=True):
+        for case in part:
+            line = line_of(text, f"V_{case.slug}")
+            assert f": {case.row.reason}: " in line, (case.row, line, text[:500])
+            assert case.said in line
+            ledger.note(case.row, KICKOFF)
+
+
+def test_a_pod_whose_request_the_issuer_refuses(world, good, ledger):
+    scripts = {row: (503, Problem.of(503, row, detail="planted", namespace=SPACE).render()) for row in issuer.ROWS}
+    scripts |= {grants.UNREACHABLE: (0, {}), grants.UNREADABLE: (200, {})}
+    scripts |= {grants.REFUSED: (403, {"reason": "no reason", "detail": "Planted"})}
+    scripts |= {grants.NOT_GRANTED: granted(world, [])({"credentials": []})}
+    scripts |= {grants.TOKEN_MISSING: (200, {}), grants.NOT_TRUSTED: (200, {})}
+    met = {row: answer for row, answer in scripts.items() if KICKOFF in row.surfaces}
+    pods = [
+        Pod(
+            world,
+            f"pod-{row.reason}",
+            [variable(good)],
+            lambda body, answer=answer: answer,
+            token=row is not grants.TOKEN_MISSING,
+            ca=CertificateAuthority() if row is grants.NOT_TRUSTED else None,
+        )
+        for row, answer in met.items()
+    ]
+    for row, text in zip(met, kick_all(pods), strict=True):
+        assert f": {row.reason}: " in line_of(text, f"V_{good.slug}"), text
+        ledger.note(row, KICKOFF)
+
+
+def item(name, spec):
+    return {"metadata": {"namespace": "a", "name": name, "uid": name, "generation": 1}, "spec": spec}
+
+
+def index_of(**credentials):
+    """An index with two configs and these credentials."""
+    index, known = Index(), {"provider": "AzureKeyVault", "authMethod": "WorkloadIdentity"}
+    index.put_config(item("aws", {"provider": "AWS"}))
+    index.put_config(item("azure", {"provider": "Azure", "azure": {}}))
+    for name, spec in credentials.items():
+        index.put_credential(item(name, {**known, **spec}))
+    return index
+
+
+def lost_links():
+    """What the product's own resolving says of links that lead nowhere: the pod's reference → its refusal."""
+    guarded = {"workloadIdentityRef": {"name": "azure"}, "allowedServiceAccounts": ["robot"]}
+    index = index_of(
+        lost={"workloadIdentityRef": {"name": "gone"}},
+        wrong={"workloadIdentityRef": {"name": "aws"}},
+        manager={"provider": "AWSSecretsManager"},
+        guarded=guarded,
+    )
+    twice = index_of(one={"default": True}, two={"default": True})
+    found = {name: (index, name) for name in ("none", "", "lost", "wrong", "manager", "guarded")} | {"two": (twice, "")}
+    for label, (known, name) in found.items():
+        outcome = resolve(known, "a", name)
+        refusal = outcome if isinstance(outcome, Refusal) else check_service_account(outcome.credential, "default")
+        yield label or "nothing", known, name, refusal.diagnosis
+
+
+def test_links_that_lead_nowhere(world, good, ledger):
+    met = list(lost_links())
+    entries = [{"name": f"V_{label}", "reference": f"secret://r{n}/probe"} for n, (label, *_) in enumerate(met)]
+    refusals = [
+        {"credential": f"r{n}", "status": 409, "reason": d.reason, "detail": d.cause, "remedy": d.remedy}
+        for n, (*_, d) in enumerate(met)
+    ]
+    text = kick(Pod(world, "pod-links", entries, granted(world, [good], refusals)))
+    for label, index, name, diagnosis in met:
+        assert f": {diagnosis.reason}: {diagnosis.cause}" in line_of(text, f"V_{label}"), text
+        ledger.note(diagnosis.row, KICKOFF)
+        verdict = judge_pod(
+            review_of(f"secret://{name}/probe"), index=index, settings=InjectionSettings("i", "https://g", "c")
+        )
+        assert any(warning.startswith(f"{diagnosis.reason}: {diagnosis.cause}") for warning in verdict.warnings), (
+            verdict
+        )
+        ledger.note(diagnosis.row, ADMISSION)
+
+
+def review_of(reference):
+    container = {"name": "app", "image": "i", "command": ["c"], "env": [{"name": "V", "value": reference}]}
+    pod = {"metadata": {"name": "p", "labels": {names.INJECT_LABEL: "true"}}, "spec": {"containers": [container]}}
+    return {"resource": {"resource": "pods"}, "operation": "CREATE", "namespace": "a", "object": pod}
+
+
+def test_a_vault_url_that_is_missing(world, ledger):
+    spec = {"provider": "AzureKeyVault", "azureKeyVault": {}}
+    with pytest.raises(ControlPlaneError, match=links.VAULT_URL_MISSING.cause.rstrip(".")):
+        apply_all(world.plane, [manifest("SecretProviderCredential", "no-vault", spec)])
+    ledger.note(links.VAULT_URL_MISSING, ADMISSION)
+
+
+def test_values_and_commands(world, good, ledger):
+    world.keyvault.set_secret(good.vault, "nul", "a\0b")
+    world.keyvault.set_secret(good.vault, "object", '{"user": "fake"}')
+    met = {
+        kickoff.VALUE_NOT_REPRESENTABLE: "nul",
+        kickoff.VALUE_NOT_JSON: "probe#key",
+        kickoff.JSON_KEY_NOT_FOUND: "object#key",
+        kickoff.INVALID_SECRET_NAME: "not.a.name",
+    }
+    entries = [variable(good, f"V{n}", reference) for n, reference in enumerate(met.values())]
+    text = kick(Pod(world, "pod-values", entries, granted(world, [good])))
+    for number, row in enumerate(met):
+        assert f": {row.reason}: " in line_of(text, f"V{number}"), text
+        ledger.note(row, KICKOFF)
+    fine = Pod(world, "pod-fine", [variable(good)], granted(world, [good]))
+    script = fine.folder / "script"
+    script.write_text("no program")
+    told = {
+        kickoff.LITERAL_REFERENCE: fine.launch(OTHER="secret://demo/x"),
+        kickoff.COMMAND_NOT_FOUND: fine.launch("no-such-program"),
+        kickoff.COMMAND_NOT_EXECUTABLE: fine.launch(str(script)),
+    }
+    fine.process.kill()
+    fine.process.wait()
+    told[kickoff.SIDECAR_UNREACHABLE] = kick(fine)
+    for row, text in told.items():
+        assert f"{row.reason}: " in text, (row, text)
+        ledger.note(row, KICKOFF)
+
+
+class Forbidding(socketserver.BaseRequestHandler):
+    """A proxy that lets nobody through."""
+
+    def handle(self):
+        self.request.recv(4096)
+        self.request.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_proxy_that_does_not_let_through(world, good, ledger):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Forbidding) as proxy:
+        threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
+        ways = {Failure.PROXY_REFUSED: proxy.server_address[1], Failure.PROXY_UNREACHABLE: 1}
+        pods = [
+            Pod(
+                world,
+                f"pod-{way.value}",
+                [variable(good)],
+                granted(world, [good]),
+                HTTPS_PROXY=f"http://127.0.0.1:{port}",
+            )
+            for way, port in ways.items()
+        ]
+        for way, text in zip(ways, kick_all(pods), strict=True):
+            assert f": {way.value}: " in line_of(text, f"V_{good.slug}"), text
+            ledger.note(transport.ROWS[way], KICKOFF)
+        proxy.shutdown()
+
+
+def test_a_sidecar_that_fails_or_is_busy(world, good, ledger):
+    # The sidecar answers with its own words and ends: a fault of ours must not look like one of the cloud.
+    text = kick(Pod(world, "pod-planted", [variable(good, "V", "planted-fault")], granted(world, [good])))
+    assert f"{kickoff.INTERNAL_ERROR.reason}: " in text
+    ledger.note(kickoff.INTERNAL_ERROR, KICKOFF)
+    fault = world.keyvault.fault(acts.slow(4.0), vault=good.vault)
+    late = Pod(world, "pod-late", [variable(good)], granted(world, [good]), budgets={"kickoff": 1.0})
+    assert f": {kickoff.OUT_OF_TIME.reason}: " in kick(late)
+    ledger.note(kickoff.OUT_OF_TIME, KICKOFF)
+    world.keyvault.heal(fault)
+    fault = world.keyvault.fault(acts.slow(4.5), vault=good.vault, authenticated=True)
+    narrow = {"parallel_kickoffs": 1, "waiting_kickoffs": 0, "kickoff": 14.0}
+    busy = Pod(
+        world, "pod-busy", [variable(good), variable(good, "W", "other")], granted(world, [good]), budgets=narrow
+    )
+    first = [threading.Thread(target=busy.launch, daemon=True) for _ in range(3)]
+    for thread in first:
+        thread.start()
+        time.sleep(0.3)
+    assert f"{kickoff.SIDECAR_BUSY.reason}: " in busy.launch()
+    for thread in first:
+        thread.join()
+    busy.close()
+    world.keyvault.heal(fault)
+    ledger.note(kickoff.SIDECAR_BUSY, KICKOFF)
+
+
+class Reviews:
+    """Says of every token who holds it."""
+
+    async def review(self, token, audience):
+        namespace, account = token.reveal().split("/")
+        return Caller(namespace, account, "pod", f"{namespace}-pod")
+
+
+class DeadKubernetes:
+    async def create(self, path, body):
+        raise UnreachableError("POST", 0, "no answer")
+
+
+class Broken:
+    def __getattr__(self, name):
+        raise RuntimeError("planted")
+
+
+def keyring(*, held=True, recorded=True):
+    clock, keys = SystemClock(), generate_key_set()
+    other = keys if held else generate_key_set()
+    ring = Keyring(lambda: (other, first_timetable(keys, clock.now())) if recorded else None, clock)
+    ring.load()
+    return ring
+
+
+async def ask(row, *, ring=None, url="https://i.example", synced=True, reviews=None, **request):
+    """Return what the grants' door answers."""
+    index, clock, issuer_settings = index_of(demo={}), SystemClock(), IssuerSettings(url, pod_rate=1.0)
+    index.organizations |= {"a": Organization(ORGANIZATION, is_implicit=False), "b": Organization.UNVERIFIED}
+    decide = Grants(index, ring or keyring(), issuer_settings, clock)
+    shakes = Handshakes(Broken(), index, ring or keyring(), issuer_settings, clock)
+    face = GrantsFace(reviews or Reviews(), decide, shakes, lambda: synced)
+    async with TestClient(TestServer(face.build_app())) as client:
+        for _ in range(request.get("times", 1)):
+            answer = await client.post(
+                request.get("path", "/v1/grants"),
+                json=request.get("body", {"credentials": ["demo"]}),
+                headers={"Authorization": f"Bearer {request.get('who', 'a/worker')}"},
+            )
+        return await answer.json()
+
+
+ASKED = {
+    issuer.URL_MISSING: {"url": ""},
+    issuer.KEY_MISSING: {"ring": "none"},
+    issuer.KEY_LOST: {"ring": "lost"},
+    issuer.ORGANIZATION_UNVERIFIED: {"who": "b/worker"},
+    issuer.KUBERNETES_UNAVAILABLE: {"reviews": "dead"},
+    issuer.NOT_SYNCED: {"synced": False},
+    issuer.TOO_MANY_REQUESTS: {"times": 8},
+    issuer.TOKEN_REJECTED: {"who": ""},
+    issuer.NAMESPACE_UNKNOWN: {"who": "c/worker"},
+    issuer.NOT_THE_CONTROLLER: {
+        "path": "/v1/handshakes",
+        "body": {"namespace": "a", "name": "azure", "uid": "u", "generation": 1},
+    },
+    issuer.MALFORMED_REQUEST: {"body": {"namespace": "a"}},
+    issuer.FAILED: {
+        "path": "/v1/handshakes",
+        "who": "wi-system/wi-controller",
+        "body": {"namespace": "a", "name": "azure", "uid": "u", "generation": 1},
+    },
+}
+
+
+@pytest.mark.parametrize("row", ASKED, ids=lambda row: row.reason)
+async def test_grant_answers(row, ledger):
+    request = dict(ASKED[row])
+    if "ring" in request:
+        request["ring"] = keyring(recorded=False) if request["ring"] == "none" else keyring(held=False)
+    if "reviews" in request:
+        request["reviews"] = CallerReviews(DeadKubernetes(), SystemClock())
+        request["who"] = (
+            "h." + base64.urlsafe_b64encode(b'{"aud":"wi-issuer","exp":4000000000}').decode().rstrip("=") + ".s"
+        )
+    document = await ask(row, **request)
+    assert document["reason"] == row.reason, document
+    # The row's own words, as far as they name no case.
+    assert document["remedy"] == row.diagnose().remedy
+    ledger.note(row, GRANT)
+
+
+ELSEWHERE = {*admission.ROWS, kickoff.VALUE_NOT_IN_FILE, kickoff.ENVFILE_NOT_WRITTEN}
+
+
+def test_every_row_was_met_on_every_surface(ledger, capsys):
+    listed = [row for row in ROWS if row not in ELSEWHERE]
+    declared = {(row.code, row.reason, surface) for row in listed for surface in row.surfaces}
+    advice = [row for row in ROWS if not row.surfaces]
+    rows = {(code, reason) for code, reason, _ in declared}
+    met = {(code, reason) for code, reason, _ in ledger.met}
+    with capsys.disabled():
+        print(f"\nrows {len(rows)}, provoked {len(met)}, surfaces {len(ledger.met)}, advice {len(advice)}")
+    assert sorted(map(str, declared - ledger.met)) == []
+    assert len(rows) >= 40
+
+
+def test_all_rows_of_the_modules_are_in_the_table():
+    listed = set(ROWS)
+    for module in (links, issuer, grants, kickoff, controller_rows):
+        assert set(module.ROWS) <= listed
+    assert set(transport.ROWS.values()) <= listed
