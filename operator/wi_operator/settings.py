@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -162,7 +163,9 @@ class ControllerProcessSettings(CommonSettings):
     @model_validator(mode="after")
     def _check_retirement(self) -> ControllerProcessSettings:
         if self.retire_after_seconds < self.grant_seconds:
-            raise ValueError("retire_after_seconds must not be less than grant_seconds: tokens would outlive their key")
+            raise ValueError(
+                "WI_RETIRE_AFTER_SECONDS must not be less than WI_GRANT_SECONDS: tokens would outlive their key"
+            )
         return self
 
 
@@ -176,8 +179,13 @@ def load(kind: type[S]) -> S:
     except SettingsSourceError as error:  # a list or object that is not JSON
         raise SettingsError(f"{error}; write it as JSON") from None
     except ValidationError as error:
-        faults = "; ".join(f"WI_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise SettingsError(faults) from None
+        raise SettingsError("; ".join(_describe(dict(fault)) for fault in error.errors())) from None
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    """Name the variable; a fault of several together names them itself."""
+    name = ".".join(map(str, fault["loc"])).upper()
+    return f"WI_{name.removeprefix('WI_')}: {fault['msg']}" if name else str(fault["msg"]).removeprefix("Value error, ")
 
 
 def read_text(path: Path) -> str:

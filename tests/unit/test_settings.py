@@ -2,8 +2,11 @@
 
 import pytest
 
+from wi_operator.core.clock import SystemClock
 from wi_operator.core.errors import SettingsError
-from wi_operator.settings import IssuerProcessSettings, WebhookProcessSettings, load
+from wi_operator.federation.keys import generate_signing_key
+from wi_operator.processes.issuer import open_keyring
+from wi_operator.settings import ControllerProcessSettings, IssuerProcessSettings, WebhookProcessSettings, load
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +47,31 @@ def test_a_missing_file_is_named(environment, tmp_path):
     environment.setenv("WI_EXTRA_CA_FILE", str(tmp_path / "none.crt"))
     with pytest.raises(SettingsError, match=r"none\.crt"):
         _ = load(IssuerProcessSettings).extra_ca
+
+
+def test_a_key_never_retires_before_its_last_token_ends(environment):
+    environment.setenv("WI_GRANT_SECONDS", "7201")
+    with pytest.raises(SettingsError, match=r"^WI_RETIRE_AFTER_SECONDS must not be less than WI_GRANT_SECONDS"):
+        load(ControllerProcessSettings)
+    environment.setenv("WI_RETIRE_AFTER_SECONDS", "7201")
+    assert load(ControllerProcessSettings).retire_after_seconds == 7201
+
+
+def test_the_platforms_name_of_the_signing_key_is_known_and_not_shown(environment, tmp_path):
+    key = generate_signing_key()
+    environment.setenv("OIDC_PRIVATE_KEY", key.render().decode())
+    settings = load(IssuerProcessSettings)
+    assert "PRIVATE" not in repr(settings)
+    mounted, keyring = open_keyring(settings, SystemClock())
+    assert mounted is None
+    assert keyring.signing().kid == key.kid
+    (tmp_path / "key.pem").write_bytes(generate_signing_key().render())
+    environment.setenv("WI_PRIVATE_KEY_FILE", str(tmp_path / "key.pem"))
+    _, ring = open_keyring(load(IssuerProcessSettings), SystemClock())
+    assert ring.signing().kid != key.kid
+    (tmp_path / "key.pem").write_bytes(key.render())
+    ring.load()
+    assert ring.signing().kid == key.kid
+    (tmp_path / "key.pem").unlink()
+    ring.load()
+    assert ring.signing().kid == key.kid, "a file that is away for a moment leaves the last good key"
