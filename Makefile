@@ -71,7 +71,7 @@ manifests: $(READY) crds ## Render manifests/ from the chart
 images: $(READY) ## Build the images into the cache
 	@$(STAGE) images
 
-bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|admission for one)
+bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|admission|grants for one)
 	@$(BIN)/python bench $(BENCH)
 
 lock: $(READY) ## Resolve the pinned dependencies again

@@ -295,15 +295,20 @@ class Lab:
         """Return a context that trusts the internal CA only."""
         return ssl.create_default_context(cafile=str(self.folder / "ca" / "ca.crt"))
 
-    def ask(
-        self, path: str, body: Any, token: str = "", *, replica: int = 0, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """POST to the internal port of a replica, as a sidecar or the controller does."""
+    def open_grants(self, replica: int = 0) -> http.client.HTTPSConnection:
+        """Return a connection to the internal port of a replica; the caller closes it."""
         port = self.ports[4 * replica + 1]
         connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=self.grants_context())
         # The certificate is for the Service's name, which no DNS here knows.
         connection._create_connection = lambda address, *rest: _connect(port, *rest)  # type: ignore[attr-defined]
         connection.host = GRANTS_NAME
+        return connection
+
+    def ask(
+        self, path: str, body: Any, token: str = "", *, replica: int = 0, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """POST to the internal port of a replica, as a sidecar or the controller does."""
+        connection = self.open_grants(replica)
         own = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         try:
             connection.request("POST", path, json.dumps(body), own | dict(headers or {}))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 
@@ -9,6 +10,7 @@ from wi_operator.agent import trust
 from wi_operator.agent.client import HttpClient, TransportError
 from wi_operator.agent.process import ResolvingLoop
 from wi_operator.agent.settings import Budgets
+from wi_operator.agent.sockets import dial
 from wi_operator.core.clock import SystemClock
 from wi_operator.federation.diagnosis.transport import Failure
 from wi_operator.federation.exchange.base import HttpRequest
@@ -203,3 +205,76 @@ def test_a_name_that_does_not_exist_is_told(client):
     with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
         request = HttpRequest("GET", Endpoint("no-such-host.invalid", 443), "/")
         assert runner.run(failure(client, request)) in {Failure.HOST_UNKNOWN, Failure.DNS}
+
+
+@pytest.mark.attack
+async def test_words_that_nobody_asked_for_end_a_kept_connection(client, test_ca):
+    asked_again = []
+
+    async def serve(reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await asyncio.sleep(0.05)
+            writer.write(OK.replace(b"hi", b"no"))  # would be taken for the answer to the next request
+            asked_again.append(await reader.readuntil(b"\r\n\r\n"))
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context(test_ca, "localhost"))
+    request = HttpRequest("GET", Endpoint("localhost", listener.sockets[0].getsockname()[1]), "/")
+    assert (await client.send(request)).body == b"hi"
+    await asyncio.sleep(0.15)
+    assert (await client.send(request)).body == b"hi"
+    assert asked_again == []
+    listener.close()
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("header", ["Bearer x\r\nx-injected: 1", "Bearer x\nx-injected: 1"])
+async def test_a_header_cannot_become_two(client, test_ca, header):
+    async with serving(test_ca, OK) as server:
+        with pytest.raises(ValueError, match="a line end"):
+            await client.send(get(server, headers=(("authorization", header),)))
+        assert server.heads == []
+
+
+async def test_a_large_request_is_sent_whole_to_a_host_that_reads_slowly(client, test_ca):
+    body, received = bytes(range(256)) * 12_000, bytearray()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        while len(received) < len(body):
+            received.extend(await reader.read(200_000))
+            await asyncio.sleep(0)
+        writer.write(OK)
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context(test_ca, "localhost"))
+    endpoint = Endpoint("localhost", listener.sockets[0].getsockname()[1])
+    patient = HttpClient(trust.internal_context(test_ca.pem.decode()), Budgets(read=5), SystemClock())
+    assert (await patient.send(HttpRequest("POST", endpoint, "/", (), body))).body == b"hi"
+    assert bytes(received) == body
+    patient.close()
+    listener.close()
+
+
+async def test_the_next_address_is_tried_while_the_first_keeps_silent(monkeypatch):
+    listener = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    loop = asyncio.get_running_loop()
+    answers = [("198.51.100.1", port), ("127.0.0.1", port)]
+
+    async def resolve(host, port, **_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in answers]
+
+    async def connect(plain, address):
+        if address[0] != "127.0.0.1":
+            await asyncio.sleep(60)  # a firewall that drops
+        plain.connect_ex(address)
+
+    monkeypatch.setattr(loop, "getaddrinfo", resolve)
+    monkeypatch.setattr(loop, "sock_connect", connect)
+    began = loop.time()
+    plain = await dial("two-addresses.test", port)
+    assert loop.time() - began < 1
+    assert plain.getpeername()[1] == port
+    plain.close()
+    listener.close()

@@ -34,7 +34,7 @@ def render_event(
 def render_change(
     kind: str, item: Mapping[str, Any], reason: str, message: str, *, instance: str, now: float
 ) -> dict[str, Any]:
-    """Return the event that tells what changed under an object: its default config, its organization."""
+    """Return the warning that tells what changed under an object: its default config, its organization, its key."""
     return _render(kind, item, "Warning", reason, message, instance=instance, now=now)
 
 
@@ -47,7 +47,7 @@ def _render(
         "kind": "Event",
         "metadata": {"name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:16]}", "namespace": metadata["namespace"]},
         "involvedObject": {
-            "apiVersion": names.API_VERSION,
+            "apiVersion": item.get("apiVersion") or names.API_VERSION,
             "kind": kind,
             "name": metadata["name"],
             "namespace": metadata["namespace"],

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from wi_operator.federation import rotation
 from wi_operator.federation.keys import PEM_SUFFIX, KeysError, KeySet, generate_key_set, generate_signing_key
 from wi_operator.federation.rotation import Requests, RotationSettings
 from wi_operator.federation.timetable import STATE_FILE, KeyEntry, Timetable, first_timetable
+from wi_operator.reconcile.events import post_event, render_change
 from wi_operator.reconcile.objects import system_object
 from wi_operator.reconcile.public_keys import PublicKeysError
 
@@ -38,6 +39,11 @@ LOOK_SECONDS = 5.0
 CONFIRMATIONS = 16
 """Fetches, each on a new connection, that must all show a key: behind the public URL are several replicas."""
 SILENCE_SECONDS = 300.0
+
+LOST = (
+    "a signing key is lost: restore Secret wi-issuer-keys, or accept the loss by the annotation "
+    f"{names.ACCEPT_LOSS_ANNOTATION} on ConfigMap wi-issuer-state with the key's id; nothing is signed with a new key unasked"
+)
 
 FetchKids = Callable[[], Awaitable[frozenset[str]]]
 
@@ -51,6 +57,7 @@ class Record:
     timetable: Timetable
     version: str
     accepted: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +142,8 @@ class SigningKeys:
     async def _mourn(self, record: Record, held: Held | None, lost: tuple[str, ...]) -> bool:
         """Say loudly what is lost; begin anew only when an administrator has named the lost key."""
         if record.accepted not in lost:
-            self._tell(
-                "a signing key is lost: restore the Secret, or accept the loss by annotating the record with its id; "
-                "nothing is signed with a new key unasked",
-                kids=list(lost),
-                secret=names.KEYS_SECRET,
-                record=names.STATE_CONFIGMAP,
-                annotation=names.ACCEPT_LOSS_ANNOTATION,
-                reason=reasons.KEY_LOST,
-            )
+            if self._tell(LOST, kids=list(lost), secret=names.KEYS_SECRET, reason=reasons.KEY_LOST):
+                await self._warn(record, f"{LOST} ({', '.join(lost)})")
             return False
         fresh = await asyncio.to_thread(generate_key_set)
         log.warning("loss of signing keys accepted", extra=fields(lost=list(lost), kid=fresh.keys[0].kid))
@@ -155,6 +155,12 @@ class SigningKeys:
         timetable = first_timetable(fresh, self.clock.now(), epoch=record.timetable.epoch + 1)
         await self._write_record(record, timetable)
         return True
+
+    async def _warn(self, record: Record, message: str) -> None:
+        item = {"apiVersion": "v1", "metadata": record.metadata}
+        now = self.clock.now()
+        event = render_change("ConfigMap", item, reasons.KEY_LOST, message, instance=names.CONTROLLER, now=now)
+        await post_event(self.client, event)
 
     async def _advance(self, record: Record, held: Held) -> None:
         now, requests, before = self.clock.now(), held.requests, record.timetable
@@ -221,7 +227,7 @@ class SigningKeys:
                 reason=reasons.KEY_LOST,
             )
             return Record(Timetable(()), "", "")
-        return Record(timetable, metadata["resourceVersion"], accepted)
+        return Record(timetable, metadata["resourceVersion"], accepted, metadata)
 
     async def _write_record(self, record: Record, timetable: Timetable) -> None:
         body = {"metadata": {"resourceVersion": record.version}, **_state_data(timetable)}
@@ -253,13 +259,14 @@ class SigningKeys:
         path = secrets_path(self.namespace, names.KEYS_SECRET)
         await self.client.merge_blind(path, {"metadata": metadata, "data": data})
 
-    def _tell(self, message: str, **values: Any) -> None:
-        """Log a state that lasts: when it begins, and then every five minutes."""
+    def _tell(self, message: str, **values: Any) -> bool:
+        """Log a state that lasts, when it begins and then every five minutes; return whether it was told now."""
         now = self.clock.monotonic()
         if self._told[0] == message and now - self._told[1] < SILENCE_SECONDS:
-            return
+            return False
         self._told = message, now
         log.error(message, extra=fields(**values))
+        return True
 
 
 def _state_data(timetable: Timetable) -> dict[str, Any]:

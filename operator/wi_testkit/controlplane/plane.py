@@ -91,6 +91,13 @@ class Plane:
         """The CA bundle to trust."""
         return self._authority.bundle
 
+    def find_pid(self, name: str) -> int:
+        """Return the process id of ``etcd`` or ``kube-apiserver``, to measure what it costs; raises ControlPlaneError."""
+        process = self._register.find(name)
+        if process is None:
+            raise ControlPlaneError(f"{name} does not run")
+        return process.pid
+
     @property
     def service_account_keys(self) -> KeyPair:
         """What the API server signs service-account tokens with, for forgeries that are as good as they can be."""

@@ -37,14 +37,14 @@ class Api:
 
     def __init__(self):
         self.objects, self.calls, self.versions = {}, [], itertools.count(1)
-        self.crash_after, self.pods = None, []
+        self.crash_after, self.pods, self.told = None, [], []
         for kind in ("mutating", "validating"):
             webhook = {"name": f"{kind}.identity.crewai.com", "clientConfig": {"service": {"name": "wi-webhook"}}}
             self.store(WEBHOOKS.format(kind), {"metadata": {"name": "wi-webhook", "uid": "u"}, "webhooks": [webhook]})
 
     def store(self, path, item):
         item = copy.deepcopy(item)
-        item["metadata"]["resourceVersion"] = str(next(self.versions))
+        item["metadata"] |= {"resourceVersion": str(next(self.versions)), "uid": "u"}
         self.objects[path] = item
         return copy.deepcopy(item)
 
@@ -72,6 +72,9 @@ class Api:
         return {"metadata": copy.deepcopy(self.objects[path]["metadata"])}
 
     async def create(self, path, body):
+        if path.endswith("/events"):
+            self.told.append(body["reason"])
+            return body
         path = f"{path}/{body['metadata']['name']}"
         if path in self.objects:
             raise ConflictError("POST", 409, path)
@@ -225,6 +228,7 @@ async def test_a_lost_key_is_never_replaced(caplog):
     assert KEYS not in api.objects
     assert api.objects[STATE] == state
     assert "a signing key is lost" in caplog.text
+    assert api.told == ["KeyLost"]
 
 
 async def test_an_unreadable_record_is_not_an_absent_one(caplog):

@@ -17,7 +17,8 @@ _SHOWN_NODES = 5
 def unclear_deliveries(plan: Plan) -> Iterator[str]:
     """Yield an annotation that cannot be read or that names a container which is not there."""
     problem = plan.deliveries.problem
-    unknown = sorted(set(plan.deliveries.named) - {container["name"] for _, _, container in containers_of(plan.spec)})
+    named = set(plan.deliveries.named)
+    unknown = sorted(named - {container["name"] for _, _, container in containers_of(plan.spec)}) if named else []
     if unknown:
         problem = f"the pod has no container {', '.join(unknown)}"
     if problem:
@@ -50,7 +51,9 @@ def foreign_files(plan: Plan) -> Iterator[str]:
     ours = {(t.name, entry.name) for t in plan.targets if t.is_envfile for entry in t.declared}
     for group, _, container in containers_of(plan.spec):
         for item in container.get("env") or ():
-            source = (item.get("valueFrom") or {}).get("fileKeyRef") or {}
+            if "valueFrom" not in item:
+                continue
+            source = (item["valueFrom"] or {}).get("fileKeyRef") or {}
             if not str(source.get("volumeName") or "").startswith(names.RESERVED_PREFIX):
                 continue
             key = (container["name"], item["name"])
