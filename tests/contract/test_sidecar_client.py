@@ -183,14 +183,14 @@ async def test_a_port_that_nobody_listens_on_is_unreachable(client):
     assert await failure(client, HttpRequest("GET", Endpoint("127.0.0.1", 1), "/")) is Failure.UNREACHABLE
 
 
-async def test_a_host_that_does_not_shake_hands_is_unreachable(client):
+async def test_a_host_that_does_not_shake_hands_counts_as_blocked(client):
     async def hang(reader, writer):
         await asyncio.sleep(2)
         writer.close()
 
     listener = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
-    assert await failure(client, HttpRequest("GET", Endpoint("localhost", port), "/")) is Failure.UNREACHABLE
+    assert await failure(client, HttpRequest("GET", Endpoint("localhost", port), "/")) is Failure.BLOCKED
     listener.close()
 
 
