@@ -30,6 +30,7 @@ lint: $(READY) ## Style, layers, budgets, generated files
 	@$(BIN)/lint-imports --no-cache | tail -1
 	@$(BIN)/python tools/check_budgets.py
 	@$(BIN)/python tools/generate_crds.py --check
+	@$(BIN)/python tools/generate_troubleshooting.py --check
 	@$(BIN)/python tools/generate_policy.py --check
 
 types: $(READY) ## Static types
@@ -65,6 +66,9 @@ crds: $(READY) ## Generate the CustomResourceDefinitions from the models
 	@$(BIN)/python tools/generate_crds.py
 	@$(BIN)/python tools/generate_policy.py
 
+docs: $(READY) ## Write what docs/ takes from the code
+	@$(BIN)/python tools/generate_troubleshooting.py
+
 manifests: $(READY) crds ## Render manifests/ from the chart
 	@$(STAGE) render
 
@@ -78,4 +82,4 @@ lock: $(READY) ## Resolve the pinned dependencies again
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
 
-.PHONY: bench help setup fmt lint types unit check contract integration e2e test demo demo-rotate demo-down crds manifests images lock
+.PHONY: bench help setup fmt lint types unit check contract integration e2e test demo demo-rotate demo-down crds docs manifests images lock

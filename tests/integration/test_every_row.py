@@ -225,6 +225,37 @@ def test_two_defaults_show_on_both_sides(world, good, settings, kubeconfig, ledg
         ledger.note(row, surface)
 
 
+def test_a_probed_secret_and_listed_names(world, good, settings, kubeconfig, names_resolve):
+    vault = "listed" + good.slug
+    world.keyvault.add_vault(vault, good.tenant, emptyPages=1)
+    world.keyvault.assign(vault, world.oid(good), "Key Vault Secrets User")
+    for number in range(203):
+        world.keyvault.set_secret(vault, f"name-{number:03}", "fake")
+    azure = {"provider": "Azure", "azure": {"tenantId": good.tenant, "clientId": good.client}}
+    block = {"vaultUrl": f"https://{vault}.vault.azure.net", "probeSecret": "name_001"}
+    spec = {"provider": "AzureKeyVault", "workloadIdentityRef": {"name": "lists"}, "azureKeyVault": block}
+    credential = manifest("SecretProviderCredential", "lists", {**spec, "listSecretNames": True}, "runs")
+    apply_all(world.plane, [manifest("WorkloadIdentityConfig", "lists", azure, "runs"), credential])
+    with running_controller(settings, kubeconfig):
+        eventually(lambda: "Ready=True" in said(status_of(world, "spcred", "runs")["lists"]))
+        shown = said(status_of(world, "spcred", "runs")["lists"])
+        assert "SecretReadable=True Succeeded: Secret 'name-001' was read; its value was dropped." in shown
+        assert "SecretsListable=True Succeeded: Listed the first 200 secret name(s)" in shown
+        assert "Not tested" not in shown.partition("Ready=")[2]
+        found = json.loads(world.plane.run_kubectl("get", "spcred", "lists", "-n", "runs", "-o", "json"))["status"]
+        assert len(found["secretNames"]) == 200
+        assert found["secretNames"] == sorted(found["secretNames"])
+        # A nextLink that leads elsewhere is not followed: the token stays with the vault.
+        stray = {"value": [], "nextLink": f"https://elsewhere{good.slug}.vault.azure.net/secrets?api-version=7.6"}
+        fault = world.keyvault.fault(acts.answer(200, stray), vault=vault, operation="list", authenticated=True)
+        world.keyvault.forget_requests()
+        note = f"{names.TEST_ANNOTATION}=again"
+        world.plane.run_kubectl("annotate", "spcred/lists", "-n", "runs", note)
+        eventually(lambda: "SecretsListable=False NotHttp" in said(status_of(world, "spcred", "runs")["lists"]))
+        assert not [r for r in world.keyvault.requests() if r["host"].startswith("elsewhere")]
+        world.keyvault.heal(fault)
+
+
 @pytest.mark.parametrize(
     ("row", "changes"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wi_operator.federation.diagnosis import (
     admission,
+    advice,
     controller,
     entra,
     grants,
@@ -30,4 +31,5 @@ ROWS: tuple[Row, ...] = (
     *kickoff.ROWS,
     *admission.ROWS,
     *controller.ROWS,
+    *advice.ROWS,
 )

@@ -1,0 +1,94 @@
+"""Write the rows of the diagnosis table into docs/troubleshooting.md, below its marker; ``--check`` only compares."""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
+
+from wi_operator.api import reasons
+from wi_operator.federation.diagnosis.base import Retry, Row, Surface
+from wi_operator.federation.diagnosis.table import ROWS
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "troubleshooting.md"
+MARKER = "<!-- Everything below is generated from the diagnosis table: make docs -->\n"
+SYMPTOMS = {
+    Surface.CONFIG: "condition and event of the WorkloadIdentityConfig",
+    Surface.CREDENTIAL: "condition and event of the SecretProviderCredential",
+    Surface.KICKOFF: "a refused kickoff (exit code 78, log and termination message)",
+    Surface.ADMISSION: "a refusal or warning of the API server",
+    Surface.GRANT: "an answer of the issuer, in the sidecar's log",
+}
+RETRIES = {
+    Retry.TRANSIENT: "tried again by itself within seconds to a minute",
+    Retry.PROPAGATION: "tried again for 30 minutes, because a change takes time to arrive; then it waits for you",
+    Retry.CONFIG: "waits for you; looked at again every 10 minutes",
+    Retry.BUG: "a fault of the operator; looked at again every 10 minutes",
+}
+PLAIN = {
+    reasons.SUCCEEDED: "What the condition says was proven.",
+    reasons.RESOLVED: "The credential's WorkloadIdentityConfig was found.",
+    reasons.NOT_TESTED: "Nothing was claimed, because nothing was tried; the message says what to set.",
+    reasons.PROGRESSING: "The first check is under way.",
+    reasons.ORGANIZATION_CHANGED: "The namespace has another organization: the subject of its assertions is another; create a "
+    "federated credential for `status.federation.subject`.",
+    reasons.FEDERATED_CREDENTIAL_LIMIT: "18 or more organizations use one app: Entra allows 20 federated credentials for one.",
+    "OrganizationImplicit": "The organization is the namespace's UID: set the annotation "
+    "`identity.crewai.com/organization` before creating federated credentials.",
+    reasons.DEFAULT_CHANGED: "The credential names no config, and the default of its namespace is another than before.",
+}
+
+
+def main() -> int:
+    """Return 1 when the page differs from the table."""
+    head, marker, _ = PAGE.read_text().partition(MARKER)
+    if not marker:
+        print(f"{PAGE.name} lacks its marker: {MARKER.strip()}")
+        return 1
+    page = head + marker + "\n".join(render()) + "\n"
+    if "--check" not in sys.argv:
+        PAGE.write_text(page)
+        return 0
+    if PAGE.read_text() != page:
+        print("docs/troubleshooting.md is not what the table says: make docs")
+        return 1
+    return 0
+
+
+def render() -> Iterator[str]:
+    """Yield the lines: a heading per reason, and one per code below it."""
+    ordered = sorted(ROWS, key=lambda row: (row.reason.lower(), row.code))
+    for reason, rows in groupby(ordered, key=lambda row: row.reason):
+        yield f"\n## {reason}\n"
+        for row in rows:
+            yield from _render_row(row)
+    yield "\n## Reasons that are no errors\n"
+    for reason, meaning in PLAIN.items():
+        yield f"### {reason}\n\n{meaning}\n"
+
+
+def _render_row(row: Row) -> Iterator[str]:
+    if row.code != row.reason:
+        yield f"### {row.code}\n"
+    shown = row.diagnose()
+    symptoms = "; ".join(text for surface, text in SYMPTOMS.items() if surface in row.surfaces)
+    yield f"- **Symptom**: {symptoms or 'no error: the application goes on with an old value'}."
+    yield f"- **Cause**: {_escape(shown.cause)}"
+    yield f"- **Remedy**: {_escape(shown.remedy)}"
+    yield f"- Retry: {RETRIES[row.retry]}. Known from: {row.provenance.value}.\n"
+
+
+def _escape(text: str) -> str:
+    """Keep Markdown from reading templates as markup; what stands between backticks is shown as it is."""
+    parts = text.split("`")
+    shown = [html.escape(part, quote=False).replace("*", "\\*").replace("_", "\\_") for part in parts[::2]]
+    parts[::2] = shown
+    return "`".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
