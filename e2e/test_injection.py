@@ -130,6 +130,7 @@ def test_a_deployment_with_two_containers_and_a_native_sidecar_gets_each_its_own
     template["spec"] |= {"containers": [first, worker], "initContainers": [proxy], "restartPolicy": "Always"}
     template["metadata"]["labels"]["app"] = "two"
     team.apply_credential("main", default=True)
+    team.kubectl("delete", "deployment", "two", "--ignore-not-found", "--cascade=foreground")
     spec = {"replicas": 2, "selector": {"matchLabels": {"app": "two"}}, "template": template}
     item = {
         "apiVersion": "apps/v1",
@@ -197,21 +198,19 @@ def test_limits_and_quotas_that_do_not_know_the_sidecar(world):
 
 # A mesh's two halves without a mesh: one takes every route away, the other gives them back a while after it started.
 MESH = """
-import fcntl, os, socket, struct, sys, time
-ADD, DELETE, FLAGS = 0x890B, 0x890C, {'add': 1, 'delete': 0}
+import ctypes, fcntl, socket, struct, sys, time
+ADD, DELETE = 0x890B, 0x890C  # SIOCADDRT, SIOCDELRT; struct rtentry of linux/route.h
 def routes():
     for line in open('/proc/net/route').read().splitlines()[1:]:
         yield line.split()
 def address(text):
     return struct.pack('<HH4s8x', socket.AF_INET, 0, struct.pack('<I', int(text, 16)))
 def change(call, row):
-    device = (row[0] + chr(0)).encode()
-    import ctypes
-    name = ctypes.create_string_buffer(device)
-    entry = struct.pack('<Q16s16s16sHhQQhhPQQH', 0, address(row[1]), address(row[2]), address(row[7]),
-                        int(row[3], 16), 0, 0, 0, 0, 0, ctypes.addressof(name), 0, 0, 0)
+    name = ctypes.create_string_buffer(row[0].encode())
+    entry = struct.pack('L16s16s16sHhLPhPLLH', 0, address(row[1]), address(row[2]), address(row[7]),
+                        int(row[3], 16), 0, 0, 0, 0, ctypes.addressof(name), 0, 0, 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(s, call, entry + bytes(128 - len(entry)))
+        fcntl.ioctl(s, call, entry)
 if sys.argv[1] == 'block':
     rows = list(routes())
     open('/mesh/routes', 'w').write('\\n'.join(' '.join(row) for row in rows))
@@ -220,7 +219,8 @@ if sys.argv[1] == 'block':
     print('blocked', len(rows), len(list(routes())), flush=True)
 else:
     time.sleep(4)
-    for row in sorted((line.split() for line in open('/mesh/routes')), key=lambda row: row[2] == '0' * 8 or row[1] == '0' * 8):
+    # A gateway is reached by a route without one.
+    for row in sorted((line.split() for line in open('/mesh/routes')), key=lambda row: row[2] != '0' * 8):
         change(ADD, row)
     print('opened', len(list(routes())), flush=True)
     time.sleep(3600)

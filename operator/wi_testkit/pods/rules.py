@@ -157,7 +157,7 @@ NEEDED: Mapping[str, Sequence[str]] = {
 """Fields that validation asks for although the schema does not, or that make a pod worth testing."""
 
 WIDTHS: Mapping[str, int] = {"PodSpec": 12, "Container": 8, "PodSecurityContext": 5, "SecurityContext": 4}
-"""How many optional fields a definition gets at most, and half of it at least; three others."""
+"""How many optional fields a definition gets at most, and half of it at least; four others."""
 
 
 def _drop(value: Object, *fields: str) -> None:

@@ -9,7 +9,7 @@ from wi_testkit.pods import rules
 from wi_testkit.pods.finish import finish
 from wi_testkit.pods.schema import POD, PodSchema, short
 
-_DEFAULT_WIDTH = 3
+_DEFAULT_WIDTH = 4
 
 
 class PodStrategies:
