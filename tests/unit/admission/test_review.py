@@ -1,7 +1,9 @@
 """AdmissionReview in and out; no body makes it fail otherwise than by MalformedReviewError."""
 
 import base64
+import copy
 import json
+import sys
 from contextlib import suppress
 from functools import partial
 
@@ -153,6 +155,37 @@ def test_any_object_is_answered_or_called_malformed(kit, spec, container, field)
     }
     with suppress(MalformedReviewError):
         assert json.loads(answer(json.dumps(make_review(pod)).encode(), judge).body)["response"]["uid"] == "u-1"
+
+
+def test_a_review_reads_and_writes_nothing(kit, respond):
+    """No file, socket or process: a review waits for nobody, and a dry run leaves nothing behind."""
+    events, is_watched = [], False
+
+    def watch(event, _):
+        if is_watched and event.partition(".")[0] in {
+            "open",
+            "os",
+            "socket",
+            "subprocess",
+            "shutil",
+            "tempfile",
+            "urllib",
+        }:
+            events.append(event)
+
+    sys.addaudithook(watch)
+    containers = [kit.container(env=[("DB", "secret://demo/db"), ("N", "secret://nope/x")])]
+    reviews = [make_review(kit.pod(*containers)), make_review(kit.pod(kit.container(env=[("DB", "secret://")])))]
+    before = copy.deepcopy(kit.index)
+    for is_watched in (False, True):  # noqa: B007 - the first round imports what it needs
+        for review in reviews:
+            respond({**review, "request": {**review["request"], "dryRun": True}})
+    with open(__file__, "rb"):
+        seen = events.pop()
+    is_watched = False
+    assert seen == "open"
+    assert events == []
+    assert kit.index == before
 
 
 def test_pointers_are_escaped():
