@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
+from wi_testkit.emulation.names import redirecting
 from wi_testkit.entra.server import Entra, running_entra
 from wi_testkit.keyvault.server import KeyVault, running_keyvault
 from wi_testkit.pki import CertificateAuthority
@@ -16,10 +16,6 @@ from wi_testkit.static_issuer import StaticIssuer, running_issuer
 
 # Proxies would be asked for the emulators too, and requests prefers these bundles to the CA that a client is given.
 MISLEADING = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-ENTRA_NAMES = frozenset({"login.microsoftonline.com", "login.windows.net"})
-VAULT_SUFFIX = ".vault.azure.net"
-
-Resolve = Callable[..., list[Any]]
 
 
 @pytest.fixture(scope="session")
@@ -61,22 +57,3 @@ def real_names(monkeypatch: pytest.MonkeyPatch, entra: Entra, keyvault: KeyVault
         monkeypatch.delenv(name.lower(), raising=False)
     ports = urlsplit(entra.url).port or 0, urlsplit(keyvault.url).port or 0
     monkeypatch.setattr(socket, "getaddrinfo", redirecting(socket.getaddrinfo, *ports))
-
-
-def redirecting(resolve: Resolve, entra_port: int, vault_port: int) -> Resolve:
-    """Return a resolver that answers the clouds' names with the emulators' addresses, ports included.
-
-    Resolving is the one place that sees name and port together, so no privileged port is needed.
-    """
-
-    def getaddrinfo(host: Any, port: Any, *rest: Any, **options: Any) -> list[Any]:
-        name = host.decode() if isinstance(host, bytes) else str(host)
-        if port in (443, "443") and name in ENTRA_NAMES:
-            return resolve("127.0.0.1", entra_port, *rest, **options)
-        if port in (443, "443") and name.endswith(VAULT_SUFFIX):
-            return resolve("127.0.0.1", vault_port, *rest, **options)
-        if name not in ("localhost", "127.0.0.1", "::1"):
-            raise socket.gaierror(socket.EAI_NONAME, f"{name}:{port} is no part of this test")
-        return resolve(host, port, *rest, **options)
-
-    return getaddrinfo

@@ -132,6 +132,7 @@ class Controller:
             await self._try(self.installation.ensure())
             # What is left undone beyond the CA is ``keep``'s; it must not hold back the checks.
             if self.installation.authority and await self._try(catch_up(self.client, self.reconciler)):
+                log.info("everything was seen", extra=fields(objects=len(self.reconciler.store.items)))
                 return
             await asyncio.sleep(PREPARE_SECONDS)
 
