@@ -14,14 +14,11 @@ import contextlib
 import os
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from wi_testkit.controlplane.plane import Plane
 from wi_testkit.entra.server import running_entra
 from wi_testkit.keyvault.server import running_keyvault
 from wi_testkit.local.process import Started
@@ -182,12 +179,10 @@ def main() -> int:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     authority = CertificateAuthority()
     with contextlib.ExitStack() as stack:
-        plane = stack.enter_context(Plane())
         with pinned(EMULATOR_CORE):
             entra = stack.enter_context(running_entra(authority))
             keyvault = stack.enter_context(running_keyvault(authority, entra.url))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        site = stack.enter_context(Site(plane, authority, entra, keyvault, folder))
+        site = stack.enter_context(Site(authority, entra, keyvault))
         teams = make_teams(site, [f"team-{number:02}" for number in range(TEAMS)], SIZE)
         return judge([measure(site, teams) for _ in range(runs)])
 

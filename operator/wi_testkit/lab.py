@@ -246,6 +246,10 @@ class Lab:
                 if found and not self._stopped.is_set():
                     self._write(json.loads(found), self.folder / target)
 
+    def stop_mounting(self) -> None:
+        """Leave the folders as they are from now on: asking again and again would disturb a measurement."""
+        self._stopped.set()
+
     def _write(self, item: Mapping[str, Any], folder: Path) -> None:
         is_secret = item["kind"] == "Secret"
         entries = {

@@ -21,6 +21,7 @@ from kubernetes.aio.config.kube_config import load_kube_config
 
 from wi_operator.cluster.errors import ApiError, ExpiredVersionError, UnreachableError, error_of
 from wi_operator.core.errors import SettingsError
+from wi_operator.core.proxies import is_proxied
 
 CALL_TIMEOUT = 10.0
 """Seconds for one call; a hung API server must not hang us."""
@@ -60,6 +61,7 @@ class KubernetesClient:
                 raise SettingsError(
                     f"no way to reach Kubernetes: neither a pod's account nor a kubeconfig ({error})"
                 ) from error
+        configuration.client_session_kwargs = {"trust_env": is_proxied()}
         return cls(ApiClient(configuration))
 
     @property

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from wi_operator import health
 from wi_operator.core.log import configure, fields
+from wi_operator.core.tls import shrink_read_buffers
 from wi_operator.federation.discovery import check_issuer_url
 from wi_operator.federation.rotation import RotationSettings
 from wi_operator.reconcile.leadership import LeadershipLostError
@@ -26,6 +27,7 @@ async def run() -> int:
     """Watch, check and keep the installation, as one of several candidates for the Lease."""
     settings = load(ControllerProcessSettings)
     configure(settings.log_level)
+    shrink_read_buffers()
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for every event seen says nothing
     controller = await Controller.connect(
         ControllerSettings(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from wi_operator.core.proxies import is_proxied
+
 POOLS = 32
 PER_HOST = 8
 IDLE_SECONDS = 5.0
@@ -55,7 +57,9 @@ def trust(*, only: str = "", extra: str = "") -> ssl.SSLContext:
 def _open(context: ssl.SSLContext, *, outside: bool) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(ssl=context, limit=0, limit_per_host=PER_HOST, keepalive_timeout=IDLE_SECONDS)
     # Cookies would carry something from one organization's check into another's.
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=outside)
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=outside and is_proxied()
+    )
 
 
 async def read_bounded(response: aiohttp.ClientResponse) -> bytes:

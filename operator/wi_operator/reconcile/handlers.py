@@ -45,6 +45,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = REQUEST_SECONDS
     settings.networking.connect_timeout = CONNECT_SECONDS
     settings.process.ultimate_exiting_timeout = 10.0
+    settings.queueing.idle_timeout = 0.5  # an object's worker has nothing to wait for: its event was only passed on
     return settings
 
 

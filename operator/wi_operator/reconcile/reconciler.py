@@ -54,9 +54,9 @@ class Reconciler:
 
     def observe(self, kind: str, item: Item) -> None:
         """Take an object that the watch shows; whatever it changes becomes due."""
+        itself = ref_of(kind, item)
         for ref in self.store.put(kind, item):
-            known = self.store.items.get(ref)
-            first_seen = known is item and ref not in self._uids
+            first_seen = ref == itself and ref not in self._uids
             if first_seen:
                 self._uids[ref] = item["metadata"].get("uid", "")
             if first_seen and is_judged(item):

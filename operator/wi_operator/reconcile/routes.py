@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from wi_operator.api import names
 from wi_operator.federation.azure import AzureEndpoints
-from wi_operator.index.objects import AZURE, Config, Credential
+from wi_operator.index.objects import AZURE, Config, ObjectKey
 from wi_operator.index.resolve import Refusal, find_config
 from wi_operator.reconcile.queue import Ref
 from wi_operator.reconcile.store import Store
@@ -17,9 +17,10 @@ def lanes_of(store: Store, ref: Ref) -> tuple[str, ...]:
     item = store.items.get(ref)
     if item is None:
         return ()
+    key = ObjectKey(ref.namespace, ref.name)
     if ref.kind == names.CONFIG_KIND:
-        return _login(Config.from_object(item))
-    credential = Credential.from_object(item)
+        return _login(store.index.configs[key])
+    credential = store.index.credentials[key]
     vault = (f"vault:{(urlsplit(credential.vault_url).netloc or credential.vault_url).lower()}",)
     spec = item.get("spec") or {}
     reads = (spec.get("azureKeyVault") or {}).get("probeSecret") or spec.get("listSecretNames")

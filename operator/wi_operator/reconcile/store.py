@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,8 @@ class Store:
 
     index: Index = field(default_factory=Index)
     items: dict[Ref, Item] = field(default_factory=dict)
+    _members: dict[tuple[str, str], set[Ref]] = field(default_factory=dict)
+    """The keys of ``items`` by kind and namespace."""
     versions: dict[Ref, str] = field(default_factory=dict)
     """resourceVersion of every object that was shown, namespaces too."""
 
@@ -56,7 +58,8 @@ class Store:
         self.versions[ref] = item["metadata"].get("resourceVersion", "")
         if kind == NAMESPACE_KIND:
             return self._put_namespace(item)
-        self.items[ref] = item
+        item = self.items[ref] = _lean(item)
+        self._members.setdefault((kind, ref.namespace), set()).add(ref)
         if kind == names.CONFIG_KIND:
             self.index.put_config(item)
             affected = (
@@ -76,6 +79,7 @@ class Store:
         """Forget an object; return the refs whose judgement that can change."""
         ref = ref_of(kind, item)
         self.items.pop(ref, None)
+        self._leave(ref)
         self.versions.pop(ref, None)
         if kind == NAMESPACE_KIND:
             self.index.drop_namespace(item)
@@ -93,22 +97,34 @@ class Store:
         self.index.put_namespace(item)
         if before == self.index.organizations[name]:
             return set()
-        return {ref for ref in self.items if ref.kind == names.CONFIG_KIND and ref.namespace == name}
+        return set(self._of(names.CONFIG_KIND, name))
+
+    def _leave(self, ref: Ref) -> None:
+        members = self._members.get((ref.kind, ref.namespace), set())
+        members.discard(ref)
+        if not members:
+            self._members.pop((ref.kind, ref.namespace), None)
 
     def _credentials(self, namespace: str) -> set[Ref]:
-        return {ref for ref in self._of(names.CREDENTIAL_KIND) if ref.namespace == namespace}
+        return set(self._of(names.CREDENTIAL_KIND, namespace))
 
     def _defaults(self, ref: Ref) -> set[Ref]:
         """Return the other defaults of the same kind and namespace."""
-        same = (other for other in self._of(ref.kind) if other.namespace == ref.namespace and other != ref)
-        return {other for other in same if _is_default(self.items[other])}
+        same = self._of(ref.kind, ref.namespace)
+        return {other for other in same if other != ref and _is_default(self.items[other])}
 
-    def _of(self, kind: str) -> Iterator[Ref]:
-        return (ref for ref in self.items if ref.kind == kind)
+    def _of(self, kind: str, namespace: str) -> Set[Ref]:
+        return self._members.get((kind, namespace), frozenset())
 
     def config_item(self, key: ObjectKey) -> Item | None:
         """Return a config's JSON."""
         return self.items.get(Ref(names.CONFIG_KIND, key.namespace, key.name))
+
+
+def _lean(item: Item) -> Item:
+    """Return ``item`` without ``managedFields``: nobody here reads them, and they are half of an object."""
+    metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
+    return {**item, "metadata": metadata}
 
 
 def _is_default(item: Item | None) -> bool:

@@ -82,9 +82,7 @@ class Api:
 
     def apply(self, path: str, item: Item) -> Item:
         """Server-side apply."""
-        return self.call(
-            "PATCH", f"{path}?fieldManager={MANAGER}&force=true", item, content_type=APPLY
-        )
+        return self.call("PATCH", f"{path}?fieldManager={MANAGER}&force=true", item, content_type=APPLY)
 
     def merge(self, path: str, patch: Item) -> Item:
         """Apply a merge patch."""

@@ -44,12 +44,13 @@ class Started:
     name: str
     process: subprocess.Popen[str]
     began: float
+    health_port: int
     lines: list[Line] = field(default_factory=list)
     ended: float | None = None
     _more: threading.Condition = field(default_factory=threading.Condition)
 
     @classmethod
-    def start(cls, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Started:
+    def start(cls, name: str, arguments: Sequence[str], environment: Mapping[str, str], health_port: int) -> Started:
         """Start ``python -m wi_testkit.local.start`` with ``arguments`` and read its log from now on."""
         # Killed by the kernel with the thread that started it: nothing is left behind by a test that is killed.
         leash = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
@@ -62,7 +63,7 @@ class Started:
             text=True,
             env={"PYTHONPATH": str(SOURCE_ROOT), "PATH": os.environ.get("PATH", os.defpath), **environment},
         )
-        started = cls(name, process, began)
+        started = cls(name, process, began, health_port)
         threading.Thread(target=started._read, daemon=True).start()
         return started
 

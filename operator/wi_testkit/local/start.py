@@ -1,6 +1,6 @@
 """Starts one process of the product with the clouds' and the services' names leading to loopback.
 
-    python -m wi_testkit.local.start --entra PORT --vault PORT [--core N] controller|issuer
+python -m wi_testkit.local.start --entra PORT --vault PORT [--core N] controller|issuer
 """
 
 from __future__ import annotations

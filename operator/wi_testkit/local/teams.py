@@ -31,9 +31,7 @@ class Team:
         site.entra.add_tenant(self.tenant)
         site.entra.add_application(self.tenant, self.client)
         subject = f"organization:{self.organization}"
-        site.entra.trust(
-            self.tenant, self.client, "team", issuer=site.issuer_url, subject=subject, audience=AUDIENCE
-        )
+        site.entra.trust(self.tenant, self.client, "team", issuer=site.lab.url, subject=subject, audience=AUDIENCE)
         site.keyvault.add_vault(self.vault, self.tenant)
 
     @property
