@@ -27,6 +27,7 @@ from wi_testkit.local.teams import (
     ALL_CONFIGS,
     ALL_CREDENTIALS,
     Team,
+    count_status_writes,
     create_objects,
     delete_objects,
     is_ready,
@@ -105,13 +106,6 @@ class ReadyWatch:
         return max(self.ready.values())
 
 
-def count_writes(site: Site, **labels: str) -> float:
-    return sum(
-        site.api.count("apiserver_request_total", resource=kind, subresource="status", **labels)
-        for kind in ("workloadidentityconfigs", "secretprovidercredentials")
-    )
-
-
 def emulator_seconds(site: Site) -> float:
     return site.entra.cpu_seconds() + site.keyvault.cpu_seconds()
 
@@ -128,21 +122,25 @@ def settle(site: Site, controller: Started, expected: float) -> None:
 def measure(site: Site, teams: list[Team]) -> Figures:
     create_objects(site, teams)
     site.forget_lease()
-    writes, conflicts, emulators = count_writes(site), count_writes(site, code="409"), emulator_seconds(site)
+    writes, conflicts, emulators = (
+        count_status_writes(site),
+        count_status_writes(site, code="409"),
+        emulator_seconds(site),
+    )
     watch = ReadyWatch(site).start()
     controller = site.start_controller("bench", core=CONTROLLER_CORE)
     ready = watch.wait() - controller.began
     emulators, cpu = emulator_seconds(site) - emulators, controller.cpu_seconds
     settle(site, controller, OBJECTS)
     memory = controller.peak_mib
-    writes, conflicts = count_writes(site) - writes, count_writes(site, code="409") - conflicts
+    writes, conflicts = count_status_writes(site) - writes, count_status_writes(site, code="409") - conflicts
     controller.stop()
-    before = count_writes(site)
+    before = count_status_writes(site)
     again = site.start_controller("bench", core=CONTROLLER_CORE)
     restart = again.wait_for(SEEN, seconds=PATIENCE).at - again.began
     settle(site, again, OBJECTS)
     figures = Figures(
-        ready, emulators, cpu, writes, conflicts, memory, restart, count_writes(site) - before, again.peak_mib
+        ready, emulators, cpu, writes, conflicts, memory, restart, count_status_writes(site) - before, again.peak_mib
     )
     again.stop()
     delete_objects(site, teams)

@@ -149,6 +149,9 @@ class ControllerProcessSettings(CommonSettings):
     recheck_seconds: float = Field(
         default=600, ge=1, description="Time between two checks of a healthy object, ± 10 %."
     )
+    audit_seconds: float = Field(
+        default=120, ge=1, description="Time between two comparisons of the watch with a full list."
+    )
     own_keys: bool = Field(default=False, description="An administrator keeps the signing keys: make and rotate none.")
     rotate_seconds: float = Field(
         default=90 * 86400, ge=0, description="Age at which a signing key is followed by a new one."

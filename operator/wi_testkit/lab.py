@@ -50,7 +50,7 @@ MOUNTS = (
     ("configmap", "wi-ca-bundle", "ca"),
 )
 MOUNT_SECONDS = 0.5
-PATIENCE = 30.0
+PATIENCE = 90.0
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",

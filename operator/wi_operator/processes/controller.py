@@ -39,6 +39,7 @@ async def run() -> int:
             extra_ca_file=settings.extra_ca_file,
             allowed_hosts=settings.allowed_hosts,
             recheck_seconds=settings.recheck_seconds,
+            audit_seconds=settings.audit_seconds,
             own_keys=settings.own_keys,
             rotation=RotationSettings(
                 every=settings.rotate_seconds,

@@ -18,9 +18,9 @@ from wi_operator.reconcile.catch_up import ORDER
 from wi_operator.reconcile.queue import Ref
 from wi_operator.reconcile.store import Store, ref_of
 
-AUDIT_SECONDS = 120.0
-GRACE_SECONDS = 20.0
-"""What was listed must have been shown by the watch after so long."""
+GRACE_SHARE = 6
+GRACE_LIMIT = 20.0
+"""What was listed must have been shown by the watch after a sixth of the period, at most so long."""
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,7 @@ class Audit:
 
     client: KubernetesClient
     store: Store
-    audit_seconds: float = AUDIT_SECONDS
-    grace_seconds: float = GRACE_SECONDS
+    audit_seconds: float
     is_passed: bool = True
 
     async def run(self) -> None:
@@ -60,7 +59,7 @@ class Audit:
         """List the metadata of all objects, wait, and judge; raises ``ApiError``."""
         listed = await self._list()
         at_listing = dict(self.store.versions)
-        await asyncio.sleep(self.grace_seconds)
+        await asyncio.sleep(min(GRACE_LIMIT, self.audit_seconds / GRACE_SHARE))
         missing = unseen(listed, at_listing, self.store.versions)
         self.is_passed = not missing
         if missing:

@@ -11,7 +11,6 @@ import aiohttp
 from wi_operator.core.proxies import is_proxied
 
 POOLS = 32
-PER_HOST = 8
 IDLE_SECONDS = 5.0
 """Well below the patience of any server: a connection that the other side just closed would fail a handshake."""
 BODY_LIMIT = 256 * 1024
@@ -55,7 +54,8 @@ def trust(*, only: str = "", extra: str = "") -> ssl.SSLContext:
 
 
 def _open(context: ssl.SSLContext, *, outside: bool) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(ssl=context, limit=0, limit_per_host=PER_HOST, keepalive_timeout=IDLE_SECONDS)
+    # No limit per host: all tenants share Entra's, and one that hangs would take the others' places. The lanes are the limit.
+    connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=IDLE_SECONDS)
     # Cookies would carry something from one organization's check into another's.
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=outside and is_proxied()

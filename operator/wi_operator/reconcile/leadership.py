@@ -38,7 +38,8 @@ class BoundedLock(LeaseLock):
         super().__init__(settings.lease_name, settings.namespace, settings.pod_name, api)
         self._timeout = settings.renew_seconds / 3
         self._clock = clock
-        self.last_answer = clock.monotonic()
+        self.renewed_at = clock.monotonic()
+        """When the last renewal that succeeded was *sent*: others count from a later moment."""
 
     async def get(self, name: str, namespace: str) -> tuple[bool, Any]:
         """Read the Lease; an error is the pair of False and the exception."""
@@ -47,7 +48,7 @@ class BoundedLock(LeaseLock):
 
     async def create(self, name: str, namespace: str, election_record: Any) -> bool:
         """Create the Lease. Our own call: the library's passes ``pretty=True``, which its client refuses as no string."""
-        return bool(await self._bounded(self._create(name, namespace, election_record)))
+        return await self._renew(self._create(name, namespace, election_record))
 
     async def _create(self, name: str, namespace: str, election_record: Any) -> bool:
         lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
@@ -60,21 +61,55 @@ class BoundedLock(LeaseLock):
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
         """Renew or take the Lease; the resourceVersion that was read guards against a second taker."""
-        return bool(await self._bounded(super().update(name, namespace, updated_record)))
+        return await self._renew(super().update(name, namespace, updated_record))
+
+    async def release(self) -> None:
+        """Give the Lease back, so that the next one need not wait until it expires; a failure is only logged."""
+        found, _ = await self.get(self.name, self.namespace)
+        lease = self.lease_reference
+        spec = lease.spec if lease is not None else None
+        if not found or lease is None or spec is None or spec.holder_identity != self.identity:
+            return
+        # Absent, not empty: the API server refuses an empty name.
+        spec.holder_identity, spec.lease_duration_seconds = None, 1
+        try:
+            await self._bounded(self.api_instance.replace_namespaced_lease(self.name, self.namespace, lease))
+            log.info("Lease released", extra=fields(lease=self.name))
+        except ApiException as error:
+            log.warning("Lease not released", extra=fields(lease=self.name, status=error.status))
+
+    async def _renew(self, call: Awaitable[Any]) -> bool:
+        sent = self._clock.monotonic()
+        renewed = bool(await self._bounded(call))
+        if renewed:
+            self.renewed_at = sent
+        return renewed
 
     async def _bounded(self, call: Awaitable[Any]) -> Any:
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await call
+                return await call
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             log.warning("Lease not reached", extra=fields(lease=self.name, error=type(error).__name__))
             return None
-        self.last_answer = self._clock.monotonic()
-        return answer
+
+    async def expire(self, seconds: float) -> None:
+        """Return when the last renewal is ``seconds`` old.
+
+        The library's own deadline begins a retry period later and is not looked at during a try, whose two calls may each
+        take their whole time: altogether longer than a Lease lasts.
+        """
+        left = seconds
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self.renewed_at + seconds - self._clock.monotonic()
 
 
 async def lead(settings: ControllerSettings, lock: BoundedLock, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Wait for the Lease, then run ``work`` while renewing it; raises ``LeadershipLostError``, or what ``work`` raises."""
+    """Wait for the Lease, then run ``work`` while renewing it; raises ``LeadershipLostError``, or what ``work`` raises.
+
+    When it is cancelled it gives the Lease back, after the work has ended.
+    """
     started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def on_started() -> None:
@@ -91,21 +126,29 @@ async def lead(settings: ControllerSettings, lock: BoundedLock, work: Callable[[
     try:
         await asyncio.wait({election, started}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
-            await _work_while_leading(election, asyncio.create_task(work()))
+            await _work_while_leading(election, asyncio.create_task(work()), lock.expire(settings.renew_seconds))
         if election.done():
             election.result()
         raise LeadershipLostError(f"Lease {settings.namespace}/{settings.lease_name} was lost")
+    except asyncio.CancelledError:
+        await end(election)
+        await lock.release()
+        raise
     finally:
         await end(election)
 
 
-async def _work_while_leading(election: asyncio.Task[None], working: asyncio.Task[None]) -> None:
+async def _work_while_leading(
+    election: asyncio.Task[None], working: asyncio.Task[None], expiry: Coroutine[Any, Any, None]
+) -> None:
+    expiring = asyncio.create_task(expiry)
     try:
-        await asyncio.wait({election, working}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({election, working, expiring}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             # The library would go on renewing for a dead worker.
             working.result()
     finally:
+        await end(expiring)
         await end(working)
 
 

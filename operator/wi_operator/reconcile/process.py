@@ -78,7 +78,7 @@ class Controller:
             recheck_seconds=self.settings.recheck_seconds,
             instance=self.settings.pod_name,
         )
-        self.audit = Audit(self.client, store)
+        self.audit = Audit(self.client, store, self.settings.audit_seconds)
 
     @classmethod
     async def connect(cls, settings: ControllerSettings, clock: Clock | None = None) -> Controller:

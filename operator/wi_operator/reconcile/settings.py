@@ -26,6 +26,7 @@ class ControllerSettings:
     issuer_ca_file: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
     recheck_seconds: float = 600.0
+    audit_seconds: float = 120.0
     concurrency: int = 32
     own_keys: bool = False
     rotation: RotationSettings = field(default_factory=RotationSettings)

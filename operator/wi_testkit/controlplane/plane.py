@@ -104,6 +104,11 @@ class Plane:
         return self._apiserver.credentials.service_accounts
 
     @property
+    def serving_keys(self) -> KeyPair:
+        """The API server's certificate and key, for a test that stands before it."""
+        return self._apiserver.credentials.serving
+
+    @property
     def kubectl(self) -> Path:
         """The kubectl program."""
         return self._programs.locate("kubectl")

@@ -54,15 +54,19 @@ class Api:
         return answer
 
     def _send(self, method: str, path: str, data: str | None, content_type: str) -> tuple[int, bytes]:
-        connection = self._connection()
         headers = {"Content-Type": content_type, "Accept": "application/json"}
-        try:
-            connection.request(method, path, data, headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        except OSError:
-            del self._connections.one
-            raise
+        for last in (False, True):
+            connection = self._connection()
+            try:
+                connection.request(method, path, data, headers)
+                response = connection.getresponse()
+                return response.status, response.read()
+            except (OSError, http.client.HTTPException):
+                # The server closes connections that were idle for minutes.
+                del self._connections.one
+                if last:
+                    raise
+        raise AssertionError("unreachable")
 
     def _connection(self) -> http.client.HTTPSConnection:
         if not hasattr(self._connections, "one"):

@@ -106,7 +106,7 @@ class Started:
 
     def tail(self) -> str:
         """Return the last lines, for a message."""
-        return "\n".join(json.dumps(line.entry) for line in self.lines[-8:])
+        return "\n".join(json.dumps(line.entry) for line in self.lines[-12:])
 
     @property
     def is_running(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ def create_objects(site: Site, teams: Sequence[Team]) -> None:
     """Create all objects: configs of all teams first."""
     items = [item for team in teams for item in team.render_objects()]
     items.sort(key=lambda item: item["kind"] != "WorkloadIdentityConfig")
-    in_parallel(lambda item=item: site.api.apply(path_of(item), item) for item in items)  # type: ignore[misc]
+    in_parallel(functools.partial(site.api.apply, path_of(item), item) for item in items)
 
 
 def delete_objects(site: Site, teams: Sequence[Team]) -> None:
@@ -101,6 +102,14 @@ def list_objects(site: Site) -> list[Item]:
 
 def is_ready(item: Item) -> bool:
     """Tell whether Ready is True for the present spec."""
-    conditions = (item.get("status") or {}).get("conditions") or []
+    conditions: list[Item] = (item.get("status") or {}).get("conditions") or []
     ready = next((condition for condition in conditions if condition["type"] == "Ready"), {})
     return bool(ready.get("status") == "True" and ready.get("observedGeneration") == item["metadata"]["generation"])
+
+
+def count_status_writes(site: Site, **labels: str) -> float:
+    """Return how many status writes the API server has served so far; ``labels`` are further ones of its metric."""
+    return sum(
+        site.api.count("apiserver_request_total", resource=plural, subresource="status", **labels)
+        for plural in PLURALS.values()
+    )

@@ -33,7 +33,7 @@ class Lists:
 
 async def test_a_silent_watch_fails_the_audit_and_a_living_one_passes_it():
     store, lists = Store(), Lists()
-    audit = Audit(lists, store, grace_seconds=0.0)
+    audit = Audit(lists, store, audit_seconds=0.01)
     store.put("Namespace", {"metadata": {"name": "a", "uid": "u", "resourceVersion": "1"}})
     await audit.compare()
     assert audit.is_passed

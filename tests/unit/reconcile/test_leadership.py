@@ -109,3 +109,31 @@ async def test_while_another_leads_nothing_is_done(lease, lock):
     for task in (first, second):
         task.cancel()
         await asyncio.wait({task})
+
+
+async def test_a_lease_that_is_read_but_not_renewed_is_lost_before_another_may_take_it(lease, lock, monkeypatch):
+    working, slow = asyncio.Event(), False
+    update = LeaseLock.update
+
+    async def get(lock, name, namespace):
+        await asyncio.sleep(0.4 if slow else 0)  # in time, just so
+        return True, lease.record
+
+    async def late(lock, name, namespace, record):
+        await asyncio.sleep(3600 if slow else 0)
+        return await update(lock, name, namespace, record)
+
+    monkeypatch.setattr(LeaseLock, "get", get)
+    monkeypatch.setattr(LeaseLock, "update", late)
+
+    async def work():
+        working.set()
+        await asyncio.sleep(3600)
+
+    leading = asyncio.create_task(lead(SETTINGS, lock, work))
+    async with asyncio.timeout(8):
+        await working.wait()
+        slow = True
+        with pytest.raises(LeadershipLostError):
+            await leading
+    assert SystemClock().monotonic() - lock.renewed_at < SETTINGS.renew_seconds + 0.3
