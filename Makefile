@@ -75,11 +75,14 @@ manifests: $(READY) crds ## Render manifests/ from the chart
 images: $(READY) ## Build the images into the cache
 	@$(STAGE) images
 
-bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|admission|grants for one)
+bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|admission|grants|reconcile for one)
 	@$(BIN)/python bench $(BENCH)
+
+soak: $(READY) ## A long quiet run: no write, no growth of memory (MINUTES=15)
+	@MINUTES=$(MINUTES) $(BIN)/python bench/soak.py
 
 lock: $(READY) ## Resolve the pinned dependencies again
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
 
-.PHONY: bench help setup fmt lint types unit check contract integration e2e test demo demo-rotate demo-down crds docs manifests images lock
+.PHONY: bench soak help setup fmt lint types unit check contract integration e2e test demo demo-rotate demo-down crds docs manifests images lock

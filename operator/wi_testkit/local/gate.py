@@ -92,7 +92,11 @@ class Gate:
         body = await request.read() or None
         timeout = aiohttp.ClientTimeout(total=None)
         url = f"{self.upstream}{request.raw_path}"
-        own: dict[str, Any] = {"data": body, "timeout": timeout, "skip_auto_headers": ["Content-Type", "Accept", "User-Agent"]}
+        own: dict[str, Any] = {
+            "data": body,
+            "timeout": timeout,
+            "skip_auto_headers": ["Content-Type", "Accept", "User-Agent"],
+        }
         async with session.request(request.method, url, headers=headers, **own) as answer:
             passed = {name: text for name, text in answer.headers.items() if name.lower() not in HOP}
             response = web.StreamResponse(status=answer.status, headers=passed)
