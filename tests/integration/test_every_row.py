@@ -1,6 +1,5 @@
 """Every row of the diagnosis table, met on every surface that it declares: real API server, real sidecars, strict emulators."""
 
-import base64
 import dataclasses
 import json
 import socket
@@ -8,11 +7,13 @@ import socketserver
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from admission_cases import POLICY, WEBHOOK, PodCase, fixed_words, install_policies
 from controller_run import apply_all, eventually, running_controller
+from grant_cases import ASKED, ask, index_of
 from row_scene import (
     BUSY,
     CONFIG,
@@ -33,30 +34,17 @@ from row_scene import (
     vault_cases,
 )
 
-from wi_operator.admission.review import judge_pod
-from wi_operator.admission.settings import InjectionSettings
 from wi_operator.api import names
-from wi_operator.cluster.errors import UnreachableError
-from wi_operator.core.clock import SystemClock
-from wi_operator.federation.diagnosis import admission, grants, issuer, keyvault, kickoff, links, transport
 from wi_operator.federation.diagnosis import controller as controller_rows
+from wi_operator.federation.diagnosis import grants, issuer, keyvault, kickoff, links, transport
 from wi_operator.federation.diagnosis.base import Surface
 from wi_operator.federation.diagnosis.table import ROWS
 from wi_operator.federation.diagnosis.transport import Failure
-from wi_operator.federation.keys import generate_key_set
-from wi_operator.federation.timetable import first_timetable
-from wi_operator.index.objects import Organization
 from wi_operator.index.resolve import Refusal, check_service_account, resolve
-from wi_operator.index.store import Index
-from wi_operator.issuer.app import GrantsFace
-from wi_operator.issuer.callers import Caller, CallerReviews
-from wi_operator.issuer.grants import Grants
-from wi_operator.issuer.handshakes import Handshakes
-from wi_operator.issuer.keyring import Keyring
 from wi_operator.issuer.problems import Problem
-from wi_operator.issuer.settings import IssuerSettings
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_testkit.controlplane.errors import ControlPlaneError
+from wi_testkit.controlplane.plane import Plane
 from wi_testkit.emulation import acts
 from wi_testkit.emulator_fixtures import redirecting
 from wi_testkit.pki import CertificateAuthority
@@ -335,20 +323,6 @@ def test_a_pod_whose_request_the_issuer_refuses(world, good, ledger):
         ledger.note(row, KICKOFF)
 
 
-def item(name, spec):
-    return {"metadata": {"namespace": "a", "name": name, "uid": name, "generation": 1}, "spec": spec}
-
-
-def index_of(**credentials):
-    """An index with two configs and these credentials."""
-    index, known = Index(), {"provider": "AzureKeyVault", "authMethod": "WorkloadIdentity"}
-    index.put_config(item("aws", {"provider": "AWS"}))
-    index.put_config(item("azure", {"provider": "Azure", "azure": {}}))
-    for name, spec in credentials.items():
-        index.put_credential(item(name, {**known, **spec}))
-    return index
-
-
 def lost_links():
     """What the product's own resolving says of links that lead nowhere: the pod's reference → its refusal."""
     guarded = {"workloadIdentityRef": {"name": "azure"}, "allowedServiceAccounts": ["robot"]}
@@ -377,19 +351,11 @@ def test_links_that_lead_nowhere(world, good, ledger):
     for label, index, name, diagnosis in met:
         assert f": {diagnosis.reason}: {diagnosis.cause}" in line_of(text, f"V_{label}"), text
         ledger.note(diagnosis.row, KICKOFF)
-        verdict = judge_pod(
-            review_of(f"secret://{name}/probe"), index=index, settings=InjectionSettings("i", "https://g", "c")
-        )
+        verdict = PodCase(env=(("V", f"secret://{name}/probe"),)).judge(index)
         assert any(warning.startswith(f"{diagnosis.reason}: {diagnosis.cause}") for warning in verdict.warnings), (
             verdict
         )
         ledger.note(diagnosis.row, ADMISSION)
-
-
-def review_of(reference):
-    container = {"name": "app", "image": "i", "command": ["c"], "env": [{"name": "V", "value": reference}]}
-    pod = {"metadata": {"name": "p", "labels": {names.INJECT_LABEL: "true"}}, "spec": {"containers": [container]}}
-    return {"resource": {"resource": "pods"}, "operation": "CREATE", "namespace": "a", "object": pod}
 
 
 def test_a_vault_url_that_is_missing(world, ledger):
@@ -484,95 +450,62 @@ def test_a_sidecar_that_fails_or_is_busy(world, good, ledger):
     ledger.note(kickoff.SIDECAR_BUSY, KICKOFF)
 
 
-class Reviews:
-    """Says of every token who holds it."""
-
-    async def review(self, token, audience):
-        namespace, account = token.reveal().split("/")
-        return Caller(namespace, account, "pod", f"{namespace}-pod")
-
-
-class DeadKubernetes:
-    async def create(self, path, body):
-        raise UnreachableError("POST", 0, "no answer")
-
-
-class Broken:
-    def __getattr__(self, name):
-        raise RuntimeError("planted")
-
-
-def keyring(*, held=True, recorded=True):
-    clock, keys = SystemClock(), generate_key_set()
-    other = keys if held else generate_key_set()
-    ring = Keyring(lambda: (other, first_timetable(keys, clock.now())) if recorded else None, clock)
-    ring.load()
-    return ring
-
-
-async def ask(row, *, ring=None, url="https://i.example", synced=True, reviews=None, **request):
-    """Return what the grants' door answers."""
-    index, clock, issuer_settings = index_of(demo={}), SystemClock(), IssuerSettings(url, pod_rate=1.0)
-    index.organizations |= {"a": Organization(ORGANIZATION, is_implicit=False), "b": Organization.UNVERIFIED}
-    decide = Grants(index, ring or keyring(), issuer_settings, clock)
-    shakes = Handshakes(Broken(), index, ring or keyring(), issuer_settings, clock)
-    face = GrantsFace(reviews or Reviews(), decide, shakes, lambda: synced)
-    async with TestClient(TestServer(face.build_app())) as client:
-        for _ in range(request.get("times", 1)):
-            answer = await client.post(
-                request.get("path", "/v1/grants"),
-                json=request.get("body", {"credentials": ["demo"]}),
-                headers={"Authorization": f"Bearer {request.get('who', 'a/worker')}"},
-            )
-        return await answer.json()
-
-
-ASKED = {
-    issuer.URL_MISSING: {"url": ""},
-    issuer.KEY_MISSING: {"ring": "none"},
-    issuer.KEY_LOST: {"ring": "lost"},
-    issuer.ORGANIZATION_UNVERIFIED: {"who": "b/worker"},
-    issuer.KUBERNETES_UNAVAILABLE: {"reviews": "dead"},
-    issuer.NOT_SYNCED: {"synced": False},
-    issuer.TOO_MANY_REQUESTS: {"times": 8},
-    issuer.TOKEN_REJECTED: {"who": ""},
-    issuer.NAMESPACE_UNKNOWN: {"who": "c/worker"},
-    issuer.NOT_THE_CONTROLLER: {
-        "path": "/v1/handshakes",
-        "body": {"namespace": "a", "name": "azure", "uid": "u", "generation": 1},
-    },
-    issuer.MALFORMED_REQUEST: {"body": {"namespace": "a"}},
-    issuer.FAILED: {
-        "path": "/v1/handshakes",
-        "who": "wi-system/wi-controller",
-        "body": {"namespace": "a", "name": "azure", "uid": "u", "generation": 1},
-    },
-}
-
-
 @pytest.mark.parametrize("row", ASKED, ids=lambda row: row.reason)
 async def test_grant_answers(row, ledger):
-    request = dict(ASKED[row])
-    if "ring" in request:
-        request["ring"] = keyring(recorded=False) if request["ring"] == "none" else keyring(held=False)
-    if "reviews" in request:
-        request["reviews"] = CallerReviews(DeadKubernetes(), SystemClock())
-        request["who"] = (
-            "h." + base64.urlsafe_b64encode(b'{"aud":"wi-issuer","exp":4000000000}').decode().rstrip("=") + ".s"
-        )
-    document = await ask(row, **request)
+    document = await ask(row)
     assert document["reason"] == row.reason, document
     # The row's own words, as far as they name no case.
     assert document["remedy"] == row.diagnose().remedy
     ledger.note(row, GRANT)
 
 
-ELSEWHERE = {*admission.ROWS, kickoff.VALUE_NOT_IN_FILE, kickoff.ENVFILE_NOT_WRITTEN}
+@pytest.mark.parametrize("row", WEBHOOK, ids=lambda row: row.reason)
+def test_pods_that_the_webhook_refuses(row, ledger):
+    (problem,) = WEBHOOK[row].judge().problems
+    _, told = problem.split(": ", 1)
+    assert fixed_words(row).fullmatch(told), problem
+    ledger.note(row, ADMISSION)
+
+
+@pytest.fixture(scope="module")
+def policed(admission):
+    # An own plane: a policy on every pod would disturb the tests that share one.
+    with Plane() as plane:
+        cluster = admission.Cluster(plane)
+        install_policies(cluster)
+        yield cluster
+
+
+@pytest.mark.parametrize(("row", "case"), POLICY, ids=lambda value: getattr(value, "reason", ""))
+def test_what_the_policies_say(row, case, policed, ledger):
+    # A policy is in force some moments after it was written.
+    eventually(lambda: f": {row.reason}: " in case.ask(policed)[1], describe=lambda: str(case.ask(policed)))
+    made, told = case.ask(policed)
+    assert bool(made) is case.is_warning
+    assert told.startswith("Warning: ") is case.is_warning
+    assert case.words in row.remedy
+    assert case.words in told
+    ledger.note(row, ADMISSION)
+
+
+def test_files_for_the_kubelet(world, good, ledger, tmp_path):
+    world.keyvault.set_secret(good.vault, "file", "it's fake")
+    with closing(Pod(world, "pod-file", [variable(good, "V", "file")], granted(world, [good]))) as pod:
+        code, text = pod.write_files(tmp_path)
+        assert (code, list(tmp_path.iterdir())) == (78, [])
+        assert f"container 'app': V: {kickoff.VALUE_NOT_IN_FILE.reason}: " in text
+        world.keyvault.set_secret(good.vault, "file", "fake")
+        code, text = pod.write_files(tmp_path / "none")
+        assert code == 78
+        assert f"container 'app': {kickoff.ENVFILE_NOT_WRITTEN.reason}: " in text
+        assert pod.write_files(tmp_path)[0] == 0
+        assert (tmp_path / "app.env").read_text() == "V='fake'\n"
+    for row in (kickoff.VALUE_NOT_IN_FILE, kickoff.ENVFILE_NOT_WRITTEN):
+        ledger.note(row, KICKOFF)
 
 
 def test_every_row_was_met_on_every_surface(ledger, capsys):
-    listed = [row for row in ROWS if row not in ELSEWHERE]
-    declared = {(row.code, row.reason, surface) for row in listed for surface in row.surfaces}
+    declared = {(row.code, row.reason, surface) for row in ROWS for surface in row.surfaces}
     advice = [row for row in ROWS if not row.surfaces]
     rows = {(code, reason) for code, reason, _ in declared}
     met = {(code, reason) for code, reason, _ in ledger.met}

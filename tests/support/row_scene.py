@@ -423,6 +423,18 @@ class Pod:
         )
         return run.stderr
 
+    def write_files(self, folder):
+        """Run the container wi-env of the pod; returns its exit code and what it says."""
+        environ = {
+            "PYTHONPATH": str(ROOT / "operator"),
+            "WI_CONTAINERS": "app",
+            "WI_RUN_DIR": str(self.folder / "run"),
+            "WI_ENV_DIR": str(folder),
+        }
+        command = [sys.executable, "-m", "wi_operator.main", "envfile"]
+        run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+        return run.returncode, run.stderr
+
     def close(self):
         if self.process.poll() is None:
             self.process.terminate()
