@@ -44,6 +44,9 @@ check: lint types unit ## Everyday feedback: format, lint, types, unit
 contract: $(READY) ## Contract tests against the emulators
 	@$(BIN)/pytest -q tests/contract
 
+matrix: $(READY) ## Kickoffs of real CrewAI releases and of worker processes
+	@$(BIN)/pytest -q tests/matrix tests/workers
+
 integration: $(READY) ## Tests on a bare API server
 	@$(BIN)/pytest -q tests/integration
 
@@ -75,7 +78,7 @@ manifests: $(READY) crds ## Render manifests/ from the chart
 images: $(READY) ## Build the images into the cache
 	@$(STAGE) images
 
-bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|admission|grants|reconcile for one)
+bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|hook|admission|grants|reconcile for one)
 	@$(BIN)/python bench $(BENCH)
 
 soak: $(READY) ## A long quiet run: no write, no growth of memory (MINUTES=15)
@@ -84,5 +87,8 @@ soak: $(READY) ## A long quiet run: no write, no growth of memory (MINUTES=15)
 lock: $(READY) ## Resolve the pinned dependencies again
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
+	@for each in requirements/crewai-*.in; do name=$${each%.in}; \
+	  $(BIN)/uv pip compile -q $$each $$(ls $$name.overrides 2>/dev/null | sed 's/^/--overrides /') --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-header -o $$name.lock; done
 
-.PHONY: bench soak help setup fmt lint types unit check contract integration e2e test demo demo-rotate demo-down crds docs manifests images lock
+.PHONY: bench soak help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs manifests images lock

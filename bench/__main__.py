@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named: ``python bench [sidecar|launcher|admission|grants|reconcile]...``; ends 1 if one does."""
+"""Run all benchmarks, or those named: ``python bench [sidecar|launcher|hook|…|reconcile]...``; ends 1 if one does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALL = ("sidecar", "launcher", "admission", "grants", "reconcile")
+ALL = ("sidecar", "launcher", "hook", "admission", "grants", "reconcile")
 
 
 def main(names: list[str]) -> int:

@@ -21,11 +21,13 @@ CHECKS = ("lint", "types")
 PREPARATIONS = (
     ("programs", ("wi_testkit.controlplane", "build")),
     ("images", ("wi_testkit.stage", "images")),
+    ("environments", ("wi_testkit.environments",)),
 )
 """What the tests run on, built before them, so that the building shows its progress."""
 SUITES = (
     ("unit", ("tests/unit", "tests/architecture")),
     ("contract", ("tests/contract",)),
+    ("matrix", ("tests/matrix", "tests/workers")),
     ("integration", ("tests/integration",)),
     ("e2e", ("e2e",)),
 )

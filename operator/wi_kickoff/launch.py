@@ -1,9 +1,10 @@
 """Start a command with the secrets of its kickoff in the environment.
 
-Run as ``python3 -I -S /run/wi/launch.py [--termination-log PATH] -- COMMAND [ARGUMENT]...``: asks the sidecar over
-``kickoff.sock`` beside this file, then replaces itself by the command; no process stays behind. Values reach the
-environment only, never the arguments. On failure: the error on standard error and in the termination log, exit code 78;
-a command that is not found exits 127, one that cannot run 126.
+Run as ``python3 -I -S /run/wi/launch.py [--termination-log PATH] [--no-hook] -- COMMAND [ARGUMENT]...``: asks the sidecar
+over ``kickoff.sock`` beside this file, then replaces itself by the command; no process stays behind. Values reach the
+environment only, never the arguments. The folder ``hook`` beside this file goes before the image's own ``PYTHONPATH``.
+On failure: the error on standard error and in the termination log, exit code 78; a command that is not found exits 127,
+one that cannot run 126.
 
 This file is compiled anew at every start of a container, which costs more than all that it does: it has the straight way
 only, and ``trouble.py`` beside it has the rest. Both are copied into the container's folder and import only modules that
@@ -24,7 +25,8 @@ FOLDER = __file__.rpartition("/")[0] or "."
 REQUEST = b"wi1 kickoff launcher\n"
 HEAD_OK = b"wi1 ok"
 END = b"."
-SOCKET_NAME = "kickoff.sock"
+PATH = FOLDER + "/kickoff.sock"
+HOOK = FOLDER + "/hook"
 TERMINATION_LOG = "/dev/termination-log"
 EXIT_CODE = 78
 REPLY_SECONDS = 65
@@ -40,10 +42,17 @@ def main(arguments: "list[str]") -> int:
     try:
         if len(arguments) > 1 and arguments[0] == "--termination-log":
             log, arguments = arguments[1], arguments[2:]
+        no_hook = arguments[:1] == ["--no-hook"]
+        arguments = arguments[no_hook:]
         if len(arguments) < 2 or arguments[0] != "--":
             trouble().refuse_arguments()
         environment = read_environment()
-        apply_fields(environment, ask())
+        fields = ask()
+        left = apply_fields(environment, fields)
+        if left:
+            trouble().refuse_references(environment, left)
+        if not no_hook:
+            deliver_hook(environment, fields)
         # The interpreter ignores these two from its start on, and what is ignored would survive exec.
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
         _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
@@ -95,13 +104,13 @@ def ask() -> "list[bytes]":
     return fields[1:-2]
 
 
-def exchange() -> bytes:
+def exchange(path: str = PATH, request: bytes = REQUEST) -> bytes:
     """Send the request and return everything that is answered; raises ``OSError``."""
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         connection.settimeout(REPLY_SECONDS)
-        connection.connect(FOLDER + "/" + SOCKET_NAME)
-        connection.sendall(REQUEST)
+        connection.connect(path)
+        connection.sendall(request)
         chunks = [connection.recv(65536)]
         while chunks[-1]:
             chunks.append(connection.recv(65536))
@@ -110,8 +119,8 @@ def exchange() -> bytes:
         connection.close()
 
 
-def apply_fields(environment: "dict[bytes, bytes]", fields: "list[bytes]") -> None:
-    """Set values and expand templates in their order, pass log lines on, and refuse references left in place."""
+def apply_fields(environment: "dict[bytes, bytes]", fields: "list[bytes]") -> "list[bytes]":
+    """Set values and expand templates in their order, pass log lines on; returns the names of references left in place."""
     own = set()
     for field in fields:
         tag, content = field[:2], field[2:]
@@ -126,9 +135,15 @@ def apply_fields(environment: "dict[bytes, bytes]", fields: "list[bytes]") -> No
                 own.discard(name)
             value = expand(value, environment)
         environment[name] = value
-    left = [name for name in environment if environment[name].startswith(REFERENCE) and name not in own]
-    if left:
-        trouble().refuse_references(environment, left)
+    return [name for name in environment if environment[name].startswith(REFERENCE) and name not in own]
+
+
+def deliver_hook(environment: "dict[bytes, bytes]", fields: "list[bytes]") -> None:
+    """Let every Python that starts from here find the runtime hook, and tell it which process read what."""
+    path = environment.get(b"PYTHONPATH")
+    environment[b"PYTHONPATH"] = HOOK.encode() + (b":" + path if path else b"")
+    names = [field[2:].partition(b"=")[0] for field in fields if field[:2] != b"l "]
+    environment[b"WI_KICKOFF"] = b"=".join([b"%d" % posix.getpid(), *names])
 
 
 def expand(template: bytes, environment: "dict[bytes, bytes]") -> bytes:

@@ -1,13 +1,14 @@
 """What the launcher does when its straight way ends: ask again, explain, and end with the right code.
 
 Lies beside ``launch.py`` in the container's folder and is loaded by it when it is needed; imports only what it imports.
+The runtime hook uses it, too: to ask, and to explain.
 """
 
 import posix
 import time
 
 MYPY = False
-if MYPY:
+if MYPY or __name__ != "trouble":  # in the package, for the runtime hook
     from wi_kickoff import launch
 else:
     import launch
@@ -25,7 +26,7 @@ ARGUMENT_TOO_LONG = 7  # E2BIG
 MAX_STRING = 131072
 """Bytes of one ``NAME=VALUE`` with its NUL that Linux takes (MAX_ARG_STRLEN, 32 pages of 4 KiB)."""
 CREDENTIAL_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789.-"
-USAGE = "usage: python3 -I -S launch.py [--termination-log PATH] -- COMMAND [ARGUMENT]..."
+USAGE = "usage: python3 -I -S launch.py [--termination-log PATH] [--no-hook] -- COMMAND [ARGUMENT]..."
 
 
 class LaunchError(Exception):
@@ -50,7 +51,7 @@ class BusyError(Exception):
         self.refusal = refusal
 
 
-def ask_again(reply: "bytes | None") -> "list[bytes]":
+def ask_again(reply: "bytes | None", path: str = launch.PATH, request: bytes = launch.REQUEST) -> "list[bytes]":
     """Return a whole good reply, asking again while the sidecar starts, restarts or is busy; raises ``LaunchError``.
 
     ``reply`` is what the first question brought, ``None`` if nobody was there.
@@ -60,7 +61,7 @@ def ask_again(reply: "bytes | None") -> "list[bytes]":
     while True:
         pause, refusal = PAUSE_SECONDS, None
         try:
-            return read_reply(launch.exchange() if reply is None else reply)
+            return read_reply(launch.exchange(path, request) if reply is None else reply)
         except TruncatedError:
             truncated += 1
             problem = "it broke off its reply"
@@ -72,13 +73,12 @@ def ask_again(reply: "bytes | None") -> "list[bytes]":
             problem = error.strerror or "no reply in time"
         reply = None
         if time.monotonic() + pause > deadline:
-            raise refusal or unreachable(problem)
+            raise refusal or unreachable(path, problem)
         time.sleep(pause)
 
 
-def unreachable(problem: str) -> LaunchError:
+def unreachable(path: str, problem: str) -> LaunchError:
     """Return the error of a sidecar that does not answer."""
-    path = launch.FOLDER + "/" + launch.SOCKET_NAME
     return LaunchError(
         "SidecarUnreachable: the workload identity sidecar did not answer on " + path + ": " + problem + ".",
         "What to do: look at the sidecar with `kubectl logs <pod> -c wi-sidecar --previous` and without.",

@@ -15,10 +15,16 @@ LAUNCHER_NAME = "launch.py"
 STARTED_NAME = "started"
 FILES = (LAUNCHER_NAME, "trouble.py")
 """What the sidecar copies from this package into each container's folder."""
+SITE_NAME = "sitecustomize.py"
+HOOK_FOLDER = "hook"
+"""Beside the launcher, for the application's ``PYTHONPATH``: ``sitecustomize.py`` and this package."""
 
 PROTOCOL = "wi1"
 VERB = "kickoff"
-SOURCES = ("launcher", "hook", "api", "envfile")
+CHECK = "check"
+SOURCES = ("launcher", "envfile", "hook", "api", CHECK)
+"""Who asks; a ``check`` reads everything, and is told about values instead of the values."""
+TOLD_ID = ("hook", "api", CHECK)
 MAX_REQUEST = 128
 """Bytes of a request, with its line end."""
 
@@ -31,7 +37,11 @@ LOG_LINE = "l"
 MESSAGE = "m"
 RETRY = "r"
 """In an error: seconds after which asking again makes sense (the sidecar's queue was full)."""
-TAGS = (VALUE, TEMPLATE, LOG_LINE, MESSAGE, RETRY)
+KICKOFF = "k"
+"""The kickoff's id; not sent to the launcher, which takes every other tag for a variable's."""
+INFORMATION = "i"
+"""In the answer to a ``check``: variable, version, age in seconds, fingerprint and reference, separated by tabs."""
+TAGS = (VALUE, TEMPLATE, LOG_LINE, MESSAGE, RETRY, KICKOFF, INFORMATION)
 
 EXIT_CODE = 78
 """Exit code of a kickoff that failed (``EX_CONFIG`` of sysexits.h): the application was not started."""

@@ -106,6 +106,11 @@ class Plan:
         return self.annotations.get(names.PYTHON_ANNOTATION) or DEFAULT_PYTHON
 
     @property
+    def wants_hook(self) -> bool:
+        """Whether kickoffs of a running program are refreshed, too."""
+        return self.annotations.get(names.HOOK_ANNOTATION, "true") != "false"
+
+    @property
     def declaration(self) -> Declaration:
         """What the sidecar will be told."""
         return {target.name: target.entries for target in self.targets}

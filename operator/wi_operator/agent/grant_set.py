@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from wi_operator.federation.diagnosis.grants import refusal
 AZURE_KEY_VAULT = "AzureKeyVault"
 RENEWAL = 0.8
 """Part of its life after which a grant is renewed, so that one fetched in time survives an outage of the issuer."""
+JITTER = 0.05
+"""By how much that part differs from grant to grant, either way: pods that started together must not renew together."""
 
 
 class UnreadableGrantsError(Exception):
@@ -71,6 +74,7 @@ class GrantSet:
     ca_bundle: str
     issuer_ca: str
     received_at: float
+    renewal: float = RENEWAL
 
     @property
     def lifetime(self) -> float:
@@ -88,7 +92,7 @@ class GrantSet:
     @property
     def renew_at(self) -> float:
         """Seconds since the epoch."""
-        return self.received_at + RENEWAL * self.lifetime
+        return self.received_at + self.renewal * self.lifetime
 
 
 def read_grants(body: bytes, *, etag: str, now: float) -> GrantSet:
@@ -106,6 +110,7 @@ def read_grants(body: bytes, *, etag: str, now: float) -> GrantSet:
             ca_bundle=str(document.get("caBundle") or ""),
             issuer_ca=str(document.get("issuerCaBundle") or ""),
             received_at=now,
+            renewal=RENEWAL + JITTER * (os.urandom(1)[0] / 127.5 - 1),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableGrantsError(type(error).__name__) from error

@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from wi_kickoff import wire
 from wi_operator.agent.client import HttpClient, TransportError
 from wi_operator.agent.declaration import Declaration, Entry, Template, Variable
+from wi_operator.agent.freshness import Versions, tell_age
 from wi_operator.agent.grant_set import AZURE_KEY_VAULT, Grant, GrantSet
 from wi_operator.agent.grants import GrantCache
-from wi_operator.agent.report import Failure, error_lines, fingerprint, log_failures, resolved_line
+from wi_operator.agent.report import Failure, error_lines, fingerprint, log_failures, resolved_line, with_kickoff
 from wi_operator.agent.retry import Deadline, retry
 from wi_operator.agent.settings import Budgets
 from wi_operator.agent.tokens import TokenCache, TokenKey, allowed, azure_facts
 from wi_operator.agent.values import extract
 from wi_operator.api.reference import MalformedReferenceError, Reference, azure_secret_name
 from wi_operator.core.clock import Clock, format_rfc3339
-from wi_operator.core.log import fields
+from wi_operator.core.log import bound, fields
 from wi_operator.core.secret import SecretValue
 from wi_operator.federation.diagnosis import grants as grant_rows
 from wi_operator.federation.diagnosis import kickoff as rows
@@ -42,6 +43,7 @@ class Resolved:
     variable: Variable
     value: SecretValue
     config: str
+    place: str
     secret: VaultSecret
     milliseconds: int
 
@@ -75,12 +77,16 @@ class Kickoffs:
     def __init__(self, declaration: Declaration, services: Services) -> None:
         self._declaration = declaration
         self._services = services
+        self._versions = Versions()
 
     async def run(self, container: str, source: str, deadline: Deadline) -> wire.Reply:
         """Return the reply to a container's request; every failure is in the reply, nothing is raised."""
-        entries = self._declaration[container]
-        variables = [entry for entry in entries if isinstance(entry, Variable)]
         identity = {"kickoff": os.urandom(8).hex(), "container": container, "source": source}
+        with bound(kickoff=identity["kickoff"]):
+            return await self._run(self._declaration[container], identity, deadline)
+
+    async def _run(self, entries: Sequence[Entry], identity: dict[str, str], deadline: Deadline) -> wire.Reply:
+        variables = [entry for entry in entries if isinstance(entry, Variable)]
         began = self._services.clock.monotonic()
         try:
             grants = await self._services.grants.revalidate(deadline)
@@ -92,13 +98,36 @@ class Kickoffs:
             return _failed(failures, len(variables), identity)
         resolved = [outcome for outcome in outcomes if isinstance(outcome, Resolved)]
         identity["ms"] = str(_milliseconds(self._services.clock.monotonic() - began))
-        return _succeeded(entries, resolved, self._tell(resolved, grants, identity))
+        told = self._describe(resolved, grants.fingerprint_key)
+        lines = [with_kickoff(line, identity["kickoff"]) for line in self._tell(resolved, told, identity)]
+        answer = [wire.Field(wire.KICKOFF, identity["kickoff"])] if identity["source"] in wire.TOLD_ID else []
+        answer += [wire.Field(wire.LOG_LINE, line) for line in lines]
+        asks_for_values = identity["source"] != wire.CHECK
+        return wire.Reply(True, (*answer, *(_valued(entries, resolved) if asks_for_values else _informed(told))))
 
-    def _tell(self, resolved: Sequence[Resolved], grants: GrantSet, identity: dict[str, str]) -> list[str]:
+    def _describe(self, resolved: Sequence[Resolved], key: bytes) -> list[dict[str, object]]:
+        """Return what may be told of each variable, as structured fields."""
+        rotated = self._versions.note({one.place: one.secret for one in resolved})
+        now = self._services.clock.now()
+        return [
+            {
+                "variable": one.variable.name,
+                "reference": str(one.variable.reference),
+                "version": one.secret.version,
+                "ms": one.milliseconds,
+                "fingerprint": fingerprint(key, one.value),
+                **tell_age(one.secret, now, is_rotated=one.place in rotated),
+            }
+            for one in resolved
+        ]
+
+    def _tell(
+        self, resolved: Sequence[Resolved], told: Sequence[dict[str, object]], identity: dict[str, str]
+    ) -> list[str]:
         lines = []
         for config, count in Counter(one.config for one in resolved).items():
             line = resolved_line(config, count)
-            secrets = [_log_fields(one, grants.fingerprint_key) for one in resolved if one.config == config]
+            secrets = [each for one, each in zip(resolved, told, strict=True) if one.config == config]
             log.info(line, extra=fields(**identity, config=config, secrets=secrets))
             lines.append(line)
         now = self._services.clock.now()
@@ -121,7 +150,7 @@ class _Kickoff:
         reads = list(dict.fromkeys(plan for plan in plans if isinstance(plan, _Read)))
         answers = dict(zip(reads, await asyncio.gather(*map(self._read, reads)), strict=True))
         return [
-            _fail(variable, plan) if isinstance(plan, Diagnosis) else _judge(variable, plan.grant, answers[plan])
+            _fail(variable, plan) if isinstance(plan, Diagnosis) else _judge(variable, plan, answers[plan])
             for variable, plan in zip(variables, plans, strict=True)
         ]
 
@@ -196,7 +225,7 @@ class _Kickoff:
         return await self._token(read)
 
 
-def _judge(variable: Variable, grant: Grant, answer: tuple[VaultSecret, int] | Diagnosis) -> Resolved | Failure:
+def _judge(variable: Variable, read: _Read, answer: tuple[VaultSecret, int] | Diagnosis) -> Resolved | Failure:
     if isinstance(answer, Diagnosis):
         return _fail(variable, answer)
     secret, milliseconds = answer
@@ -204,7 +233,8 @@ def _judge(variable: Variable, grant: Grant, answer: tuple[VaultSecret, int] | D
         value = extract(secret.value, variable.reference)
     except DiagnosedError as error:
         return _fail(variable, error.diagnosis)
-    return Resolved(variable, value, str(grant.config), secret, milliseconds)
+    place = f"{read.vault_url}/{read.secret}/{read.version}"
+    return Resolved(variable, value, str(read.grant.config), place, secret, milliseconds)
 
 
 def _fail(variable: Variable, diagnosis: Diagnosis) -> Failure:
@@ -225,10 +255,14 @@ def _renewed_grant(renewed: GrantSet, grant: Grant) -> Grant:
     return anew
 
 
-def _succeeded(entries: Sequence[Entry], resolved: Sequence[Resolved], lines: Sequence[str]) -> wire.Reply:
+def _valued(entries: Sequence[Entry], resolved: Sequence[Resolved]) -> list[wire.Field]:
     values = {one.variable.name: one.value for one in resolved}
-    told = [wire.Field(wire.LOG_LINE, line) for line in lines]
-    return wire.Reply(True, (*told, *(_field(entry, values) for entry in entries)))
+    return [_field(entry, values) for entry in entries]
+
+
+def _informed(told: Sequence[dict[str, object]]) -> list[wire.Field]:
+    names = ("variable", "version", "age", "fingerprint", "reference")
+    return [wire.Field(wire.INFORMATION, "\t".join(str(each.get(name, "")) for name in names)) for each in told]
 
 
 def _field(entry: Entry, values: dict[str, SecretValue]) -> wire.Field:
@@ -239,17 +273,9 @@ def _field(entry: Entry, values: dict[str, SecretValue]) -> wire.Field:
 
 def _failed(failures: Sequence[Failure], total: int, identity: dict[str, str]) -> wire.Reply:
     log.error("kickoff failed", extra=fields(**identity, failures=log_failures(failures)))
-    return wire.Reply(False, tuple(wire.Field(wire.MESSAGE, line) for line in error_lines(failures, total)))
-
-
-def _log_fields(one: Resolved, key: bytes) -> dict[str, object]:
-    return {
-        "variable": one.variable.name,
-        "reference": str(one.variable.reference),
-        "version": one.secret.version,
-        "ms": one.milliseconds,
-        "fingerprint": fingerprint(key, one.value),
-    }
+    lines = error_lines(failures, total)
+    lines[0] = with_kickoff(lines[0], identity["kickoff"])
+    return wire.Reply(False, tuple(wire.Field(wire.MESSAGE, line) for line in lines))
 
 
 def _expiry_warning(one: Resolved, now: float) -> str:

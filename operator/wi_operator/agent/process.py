@@ -211,9 +211,16 @@ class Sidecar:
 
 
 def read_files() -> dict[str, bytes]:
-    """Return what is put into a container's folder, by name: the launcher's files, which lie beside the wire module."""
+    """Return what is put into a container's folder, by path in it: the launcher's files, and the hook with its package."""
+    folder = os.path.dirname(wire.__file__)
     files = {}
-    for name in wire.FILES:
-        with open(os.path.join(os.path.dirname(wire.__file__), name), "rb") as file:
-            files[name] = file.read()
-    return files
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".py"):
+            with open(os.path.join(folder, name), "rb") as file:
+                files[_place_of(name)] = file.read()
+    return files | {name: files[_place_of(name)] for name in wire.FILES}
+
+
+def _place_of(name: str) -> str:
+    package = "" if name == wire.SITE_NAME else "wi_kickoff"
+    return os.path.join(wire.HOOK_FOLDER, package, name)

@@ -28,6 +28,11 @@ def resolved_line(config: str, count: int) -> str:
     return f"Workload identity config '{config}' (azure): {count} secret(s) resolved"
 
 
+def with_kickoff(line: str, kickoff: str) -> str:
+    """Return a line as an application's log gets it: with the id under which the sidecar's log tells the rest."""
+    return f"{line} kickoff={kickoff}"
+
+
 def fingerprint(key: bytes, value: SecretValue) -> str:
     """Return a keyed digest that tells two values apart and nothing else; empty without a key.
 

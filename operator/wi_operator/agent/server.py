@@ -145,6 +145,7 @@ def prepare_folder(folder: str, files: Mapping[str, bytes]) -> None:
         os.unlink(os.path.join(folder, wire.STARTED_NAME))
     for name, content in files.items():
         target = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         # Replaced whole: a container that starts at this moment must not read half a file.
         with open(target + ".new", "wb") as file:
             file.write(content)

@@ -29,6 +29,8 @@ SIDECAR_RESOURCE_ANNOTATIONS = {
 """Annotation → where it stands in a container's resources."""
 DELIVERY_ANNOTATION = f"{GROUP}/delivery"
 STALE_RESTART_ANNOTATION = f"{GROUP}/accept-stale-restart"
+HOOK_ANNOTATION = f"{GROUP}/hook"
+"""On a pod: "false" keeps the runtime hook out of its containers; the launcher still sets the values at their start."""
 CA_ANNOTATION = f"{GROUP}/ca-sha256"
 
 ROTATE_ANNOTATION = f"{GROUP}/rotate"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TextIO
 
 from wi_operator.core.clock import format_rfc3339
@@ -13,6 +16,8 @@ FIELDS = "wi_fields"
 STDERR = 2
 
 _encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
+
+_bound: ContextVar[Mapping[str, object]] = ContextVar("wi_bound_fields", default={})  # noqa: B039 - never changed
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,6 +34,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        entry.update(_bound.get())
         entry.update(getattr(record, FIELDS, {}))
         if record.exc_info and record.exc_info[0] is not None:
             entry["exception"] = record.exc_info[0].__name__
@@ -38,6 +44,16 @@ class JsonFormatter(logging.Formatter):
 def fields(**values: object) -> dict[str, dict[str, object]]:
     """Return the ``extra`` argument that adds structured fields to a log call."""
     return {FIELDS: values}
+
+
+@contextmanager
+def bound(**values: object) -> Iterator[None]:
+    """Add fields to every line that is logged inside, also by tasks that are started there."""
+    token = _bound.set({**_bound.get(), **values})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:

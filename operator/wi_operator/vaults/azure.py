@@ -66,6 +66,7 @@ class KeyVault:
             version=_version_of(text_of(bundle, "id")),
             not_before=_time(attributes.get("nbf")),
             expires=_time(attributes.get("exp")),
+            created=_time(attributes.get("created")),
         )
 
 

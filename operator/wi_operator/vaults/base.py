@@ -17,6 +17,7 @@ class VaultSecret:
     version: str
     not_before: float | None = None
     expires: float | None = None
+    created: float | None = None
 
 
 class Vault(Protocol):

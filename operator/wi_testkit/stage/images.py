@@ -1,6 +1,7 @@
 """The three images of a stage, built on this machine without any registry.
 
-``base`` (Debian with python3, for applications), ``operator`` (the product on it) and ``testkit`` (the emulators on it).
+``base`` (Debian with python3, for applications), ``operator`` (the product on it) and ``testkit`` (the emulators on it);
+a fourth one, with CrewAI and the example of a worker, is made for the test that wants it.
 Archives are kept in the cache under a hash of all that goes into them.
 """
 
@@ -29,6 +30,16 @@ _TESTKIT_PACKAGES = ("aiohttp", "cryptography", "pyjwt[crypto]")
 _EMULATOR_PARTS = (
     "wi_testkit/__init__.py", "wi_testkit/pki.py", "wi_testkit/emulation", "wi_testkit/entra", "wi_testkit/keyvault",
     "wi_testkit/stage/__init__.py", "wi_testkit/stage/inside.py",
+)  # fmt: skip
+
+
+_EXAMPLES = ROOT / "examples" / "workers"
+_CREW_LOCK = "requirements/crewai-1.15.30.lock"
+# Large, and never imported by a crew without vectors, other providers and other servers.
+_CREW_NEEDLESS = (
+    "lancedb", "pyarrow", "litellm", "onnxruntime", "kubernetes", "botocore", "boto3", "grpc", "celery", "gunicorn",
+    "anthropic", "PIL", "pillow.libs", "pypdfium2_raw", "pdfminer", "hf_xet", "tokenizers", "uvloop",
+    "chromadb_rust_bindings",
 )  # fmt: skip
 
 
@@ -61,11 +72,14 @@ class _Recipe:
     packages: tuple[str, ...]
     requirements: tuple[str, ...]
     extras: tuple[Path, ...] = ()
+    lock: str = "requirements/product.lock"
+    needless: tuple[str, ...] = ()
 
     def hash_inputs(self, builder: Builder) -> str:
         """Return the tag: a hash of everything that decides about the image's content."""
-        digest = hashlib.sha256("\0".join([builder.key, platform.machine(), *self.requirements]).encode())
-        files = [self.containerfile, *self.extras, _product_lock()]
+        parts = [builder.key, platform.machine(), *self.requirements, *self.needless]
+        digest = hashlib.sha256("\0".join(parts).encode())
+        files = [self.containerfile, *self.extras, ROOT / self.lock]
         files += [file for package in self.packages for file in _list_sources(_SOURCES / package)]
         for file in files:
             digest.update(f"\0{file.relative_to(ROOT)}\0".encode())
@@ -92,6 +106,23 @@ def _recipes() -> tuple[_Recipe, _Recipe]:
         requirements=(*_TESTKIT_PACKAGES, "--constraints", str(_product_lock().relative_to(ROOT))),
     )
     return operator, testkit
+
+
+def ensure_crew_image(progress: Progress | None = None) -> BuiltImage:
+    """Return the image with CrewAI and the examples of workers, built when the cache lacks it; raises StageError."""
+    recipe = _Recipe(
+        name="wi-crew",
+        containerfile=_IMAGES / "crew.Containerfile",
+        packages=(),
+        requirements=("--no-deps", "--require-hashes", "--requirements", _CREW_LOCK),
+        extras=tuple(sorted(_EXAMPLES.glob("*.py"))),
+        lock=_CREW_LOCK,
+        needless=_CREW_NEEDLESS,
+    )
+    progress = progress or Progress()
+    ensure_images(progress)
+    with hold_lock("stage-images"):
+        return _ensure(recipe, choose_builder(find_cache() / "images" / "stage", progress), progress)
 
 
 def ensure_images(progress: Progress | None = None) -> ImageSet:
@@ -147,6 +178,8 @@ def _prepare_context(recipe: _Recipe, work: Path) -> Iterator[Path]:
         context = Path(folder)
         site = context / "site-packages"
         _install_requirements(recipe.requirements, site)
+        for needless in recipe.needless:
+            shutil.rmtree(site / needless, ignore_errors=True)
         for package in recipe.packages:
             for source in _list_sources(_SOURCES / package):
                 target = site / source.relative_to(_SOURCES)

@@ -60,6 +60,16 @@ def test_the_container(kit):
     }
 
 
+@pytest.mark.parametrize(("value", "options"), [("true", []), ("false", ["--no-hook"])])
+def test_the_hook_is_switched_off_by_the_pod(kit, value, options):
+    pod = kit.mutate(
+        kit.pod(kit.container(env=[("DB", "secret://demo/db")]), annotations={"identity.crewai.com/hook": value})
+    )
+    command = pod["spec"]["containers"][0]["command"]
+    assert command == ["python3", "-I", "-S", "/run/wi/launch.py", *options, "--", "run"]
+    assert kit.mutate(pod) == pod
+
+
 def test_python_and_termination_log_come_from_the_pod(kit):
     container = kit.container(env=REFERENCE, terminationMessagePath="/tmp/$(X)")
     pod = kit.mutate(kit.pod(container, annotations={"identity.crewai.com/python": "/opt/bin/python"}))

@@ -66,6 +66,12 @@ def test_other_variables_may_stand_in_args(kit):
     assert kit.judge(pod).problems == ()
 
 
+@pytest.mark.parametrize("value", ["no", "False", ""])
+def test_a_hook_annotation_that_is_neither_of_its_words(kit, value):
+    annotations = {"identity.crewai.com/hook": value}
+    refused(kit, kit.pod(kit.container(env=REFERENCE), annotations=annotations), 'neither "true" nor "false"')
+
+
 @pytest.mark.parametrize("python", ["$(DB)", "/bin/sh -c", "python3;x", "ü"])
 def test_an_interpreter_that_is_no_program(kit, python):
     annotations = {"identity.crewai.com/python": python}

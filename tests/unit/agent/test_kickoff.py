@@ -1,8 +1,11 @@
 """A kickoff: what is asked, in which order, how often, and what is answered."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 import logging
+import re
 
 import pytest
 
@@ -18,6 +21,7 @@ from wi_operator.federation.exchange.base import HttpResponse
 from wi_operator.federation.hosts import Endpoint
 
 LINE = "Workload identity config 'team-a/azure' (azure): {} secret(s) resolved"
+ID = re.compile(r" kickoff=[0-9a-f]{16}$")
 
 
 def entra_error(code):
@@ -51,11 +55,13 @@ class Pod:
             return secret(self.secrets[name.lower()])
         return HttpResponse(404, b'{"error":{"code":"SecretNotFound","message":"x"}}')
 
-    async def kickoff(self):
+    async def kickoff(self, source="launcher"):
+        return await self.kickoffs().run("app", source, Deadline.after(self.clock, self.kit.BUDGETS.kickoff))
+
+    def kickoffs(self):
         declaration = parse_declaration(json.dumps({"version": 1, "containers": {"app": {"entries": self.entries}}}))
         services = Services(self.cache, self.tokens, lambda: self.client, self.clock, self.kit.BUDGETS)
-        deadline = Deadline.after(self.clock, self.kit.BUDGETS.kickoff)
-        return await Kickoffs(declaration, services).run("app", "launcher", deadline)
+        return Kickoffs(declaration, services)
 
     async def error(self):
         reply = await self.kickoff()
@@ -86,11 +92,51 @@ async def test_values_and_templates_are_answered_in_the_order_of_the_env(pod):
         {"name": "A", "reference": "secret://demo/a"},
         {"name": "K", "reference": "secret://demo/json#k"},
     ]
-    assert await pod.kickoff() == Reply(
-        True,
-        (Field("l", LINE.format(3)), Field("v", "B=fake-b"), Field("t", "T=$(A)"), Field("v", "A=fake-a"),
-         Field("v", "K=fake-k")),
-    )  # fmt: skip
+    reply = await pod.kickoff()
+    line, *rest = reply.fields
+    assert (line.tag, ID.sub("", line.text)) == ("l", LINE.format(3))
+    assert Reply(reply.ok, tuple(rest)) == Reply(
+        True, (Field("v", "B=fake-b"), Field("t", "T=$(A)"), Field("v", "A=fake-a"), Field("v", "K=fake-k"))
+    )
+
+
+async def test_the_hook_is_told_the_id_that_stands_on_every_line(pod, caplog):
+    caplog.set_level(logging.INFO)
+    reply = await pod.kickoff("hook")
+    (identity,) = [field.text for field in reply.fields if field.tag == "k"]
+    assert ID.search(reply.fields[1].text)[0] == f" kickoff={identity}"
+    assert getattr(caplog.records[-1], FIELDS)["kickoff"] == identity
+    assert "k" not in {field.tag for field in (await pod.kickoff("launcher")).fields}
+
+
+async def test_a_check_tells_of_values_and_not_the_values(pod):
+    pod.client.script["demo.vault.test"] = lambda _: secret("fake-a", attributes={"created": int(pod.clock.now()) - 90})
+    reply = await pod.kickoff("check")
+    (told,) = [field.text.split("\t") for field in reply.fields if field.tag == "i"]
+    expected = hmac.new(b"k" * 32, b"fake-a", hashlib.sha256).hexdigest()[:12]
+    assert told == ["A", "a" * 32, told[2], expected, "secret://demo/a"]
+    assert 89 <= int(told[2]) <= 92
+    assert "fake-a" not in str([field.text for field in reply.fields])
+
+
+async def test_the_first_kickoff_that_sees_a_new_version_logs_how_long_it_took(pod, caplog):
+    caplog.set_level(logging.INFO)
+    now, kickoffs = int(pod.clock.now()), pod.kickoffs()
+    versions = iter([("1", now - 5000), ("1", now - 5000), ("2", now - 7), ("2", now - 7), ("1", now - 5000)])
+    pod.client.script["demo.vault.test"] = lambda _: secret("v", **version(*next(versions)))
+    lags = []
+    for _ in range(5):
+        await kickoffs.run("app", "hook", Deadline.after(pod.clock, 1))
+        (told,) = getattr(caplog.records[-1], FIELDS)["secrets"]
+        lags.append(told.get("rotation_lag"))
+        assert told["version"] in "12"
+        assert told["age"] >= 7
+    assert lags[2] in (7, 8)
+    assert [*lags[:2], *lags[3:]] == [None] * 4
+
+
+def version(identifier, created):
+    return {"id": f"https://demo.vault.test/secrets/x/{identifier}", "attributes": {"created": created}}
 
 
 async def test_every_kickoff_reads_anew(pod):
@@ -163,7 +209,7 @@ async def test_one_error_lists_every_variable_and_equal_faults_once(pod):
         {"name": "NAME", "reference": "secret://demo/not.a.name"},
     ]
     lines = (await pod.error()).splitlines()
-    assert lines[0] == "Workload identity kickoff failed: 4 of 5 secret variable(s) have no value."
+    assert ID.sub("", lines[0]) == "Workload identity kickoff failed: 4 of 5 secret variable(s) have no value."
     assert lines[1].startswith("ONE (secret://demo/none), TWO (secret://demo/none): SecretNotFound: There is no secret")
     assert lines[2].startswith("KEY (secret://demo/json#z): JsonKeyNotFound: ")
     assert lines[3].startswith("NAME (secret://demo/not.a.name): InvalidSecretName: ")
@@ -349,5 +395,5 @@ async def test_variables_through_two_configs_have_a_line_each(pod):
     document["grants"] += other["grants"]
     pod.client.script["issuer.test"] = lambda _: pod.kit.ok(document)
     pod.entries.append({"name": "B", "reference": "secret:///b"})
-    lines = [field.text for field in (await pod.kickoff()).fields if field.tag == "l"]
+    lines = [ID.sub("", field.text) for field in (await pod.kickoff()).fields if field.tag == "l"]
     assert lines == [LINE.format(1), LINE.format(1).replace("azure'", "second'")]

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 
-from wi_operator.core.log import configure, fields
+from wi_operator.core.log import bound, configure, fields
 
 
 def written(act) -> dict:
@@ -23,6 +23,16 @@ def written(act) -> dict:
 def test_fields_stand_beside_the_message():
     entry = written(lambda log: log.info("hello", extra=fields(pod="p", count=2)))
     assert (entry["message"], entry["level"], entry["pod"], entry["count"]) == ("hello", "info", "p", 2)
+
+
+def test_bound_fields_stand_on_every_line_inside_and_on_none_outside():
+    def act(log):
+        with bound(kickoff="1"), bound(more="2"):
+            log.info("inside")
+
+    entry = written(act)
+    assert (entry["kickoff"], entry["more"]) == ("1", "2")
+    assert "kickoff" not in written(lambda log: log.info("outside"))
 
 
 def test_an_exception_is_named_and_not_quoted():

@@ -88,7 +88,9 @@ def test_values_reach_the_environment_and_nothing_else_changes(folder, python):
     with folder.sidecar(ok(("v", f"SECRET={value}"), ("v", "EMPTY="))):
         seen = environment(folder.run(python=python, env=given))
     expected = {os.fsencode(k): os.fsencode(v) for k, v in given.items()} | {b"SECRET": value.encode(), b"EMPTY": b""}
-    assert seen == expected
+    # The only two that are the launcher's own.
+    assert seen.pop(b"WI_KICKOFF").split(b"=")[1:] == [b"SECRET", b"EMPTY"]
+    assert seen == expected | {b"PYTHONPATH": f"{folder.path}/hook:/x".encode()}
     assert folder.requests == [b"wi1 kickoff launcher\n"]
 
 
@@ -97,6 +99,22 @@ def test_the_interpreters_own_locale_is_not_inherited(folder, python):
     with folder.sidecar(ok()):
         assert b"LC_CTYPE" not in environment(folder.run(python=python, env={}))
         assert environment(folder.run(python=python, env={"LC_CTYPE": "C"}))[b"LC_CTYPE"] == b"C"
+
+
+def test_the_hook_goes_before_the_images_path_unless_it_is_switched_off(folder):
+    hook = f"{folder.path}/hook".encode()
+    with folder.sidecar(ok(("v", "A=1"))):
+        assert environment(folder.run())[b"PYTHONPATH"] == hook
+        assert environment(folder.run(env={"PYTHONPATH": "/app:"}))[b"PYTHONPATH"] == hook + b":/app:"
+        seen = environment(folder.run(options=("--no-hook",), env={"PYTHONPATH": "/app"}))
+    assert seen == {b"PYTHONPATH": b"/app", b"A": b"1"}
+
+
+def test_the_hook_is_told_which_process_was_started(folder):
+    with folder.sidecar(ok(("v", "A=1"), ("l", "told"), ("t", "T=x"))):
+        done = folder.run("/bin/sh", "-c", "echo $WI_KICKOFF $$")
+    note, pid = done.stdout.decode().split()
+    assert note == f"{pid}=A=T"
 
 
 def test_a_value_replaces_one_that_came_from_envfrom(folder):

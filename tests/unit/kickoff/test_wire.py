@@ -1,10 +1,8 @@
 """The wire between a container and its sidecar."""
 
-import sys
-
 import pytest
 
-from wi_kickoff import launch, wire
+from wi_kickoff import launch, trouble, values, wire
 from wi_kickoff.wire import Field, Reply
 
 
@@ -54,15 +52,15 @@ def test_a_fields_repr_holds_no_value():
     assert "fake-secret" not in repr(Reply(True, (Field("v", "A=fake-secret"),)))
 
 
-def test_the_launcher_repeats_the_constants_exactly(monkeypatch):
-    monkeypatch.setitem(sys.modules, "launch", launch)
-    from wi_kickoff import trouble
-
+def test_the_launcher_repeats_the_constants_exactly():
     assert wire.encode_request("launcher") == launch.REQUEST
     assert (wire.HEAD_OK.encode(), wire.HEAD_ERROR.encode()) == (launch.HEAD_OK, trouble.HEAD_ERROR)
     assert wire.END.encode() == launch.END
     assert (f"{wire.MESSAGE} ".encode(), f"{wire.RETRY} ".encode()) == (trouble.MESSAGE, trouble.RETRY)
-    for name in ("SOCKET_NAME", "TERMINATION_LOG", "EXIT_CODE", "REPLY_SECONDS"):
+    assert (f"{launch.FOLDER}/{wire.SOCKET_NAME}", f"{launch.FOLDER}/{wire.HOOK_FOLDER}") == (launch.PATH, launch.HOOK)
+    assert (values.SOCKET_NAME, values.ID, values.INFO) == (wire.SOCKET_NAME, b"k ", b"i ")
+    assert (wire.KICKOFF, wire.INFORMATION) == ("k", "i")
+    for name in ("TERMINATION_LOG", "EXIT_CODE", "REPLY_SECONDS"):
         assert getattr(wire, name) == getattr(launch, name)
     for name in ("TERMINATION_LIMIT", "RETRY_SECONDS"):
         assert getattr(wire, name) == getattr(trouble, name)

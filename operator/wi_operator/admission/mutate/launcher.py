@@ -16,16 +16,17 @@ def launch_commands(plan: Plan, patch: Patch) -> None:
     for target in plan.targets:
         if target.is_envfile:
             continue
-        prefix = _prefix(target, plan.python)
+        prefix = _prefix(target, plan)
         command = target.container["command"]
         if target.declared and command[: len(prefix)] == prefix:
             continue
         patch.replace("spec", target.group, target.position, "command", value=[*prefix, *command])
 
 
-def _prefix(target: Target, python: str) -> list[str]:
+def _prefix(target: Target, plan: Plan) -> list[str]:
     path = target.container.get("terminationMessagePath") or wire.TERMINATION_LOG
     # The kubelet expands $(NAME) in a command, but not in terminationMessagePath.
     log = [] if path == wire.TERMINATION_LOG else ["--termination-log", escape(path)]
     # -I: no PYTHON* variables and no current folder; -S: no site-packages. The image cannot get code in before us.
-    return [python, "-I", "-S", LAUNCHER, *log, "--"]
+    hook = [] if plan.wants_hook else ["--no-hook"]
+    return [plan.python, "-I", "-S", LAUNCHER, *log, *hook, "--"]

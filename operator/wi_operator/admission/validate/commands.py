@@ -21,6 +21,13 @@ def unusable_python(plan: Plan) -> Iterator[str]:
         yield rows.tell(f"annotation {names.PYTHON_ANNOTATION}", rows.INVALID_INTERPRETER, detail=repr(plan.python))
 
 
+def unclear_hook(plan: Plan) -> Iterator[str]:
+    """Yield a hook annotation that is neither of its two words: a typo must not leave the hook on unnoticed."""
+    value = plan.annotations.get(names.HOOK_ANNOTATION, "true")
+    if value not in ("true", "false"):
+        yield f'annotation {names.HOOK_ANNOTATION}: {value!r} is neither "true" nor "false"'
+
+
 def missing_commands(plan: Plan) -> Iterator[str]:
     """Yield targets without a command: what an image starts is never guessed."""
     for target in plan.targets:

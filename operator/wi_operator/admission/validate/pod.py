@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from wi_operator.admission.plan import Plan
-from wi_operator.admission.validate.commands import missing_commands, secrets_outside_env, unusable_python
+from wi_operator.admission.validate.commands import (
+    missing_commands,
+    secrets_outside_env,
+    unclear_hook,
+    unusable_python,
+)
 from wi_operator.admission.validate.delivery import (
     forbidden_files,
     foreign_files,
@@ -23,6 +28,7 @@ WITH_SECRETS = (
     forbidden_files,
     unusable_python,
     faulty_overrides,
+    unclear_hook,
     missing_commands,
     secrets_outside_env,
     windows_pods,

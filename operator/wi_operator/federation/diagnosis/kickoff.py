@@ -59,8 +59,14 @@ COMMAND_NOT_EXECUTABLE = _row(
     "CommandNotExecutable", "The container's command cannot be run.",
     "Make it executable in the image, and give a script its #! line.",
 )  # fmt: skip
+CREWAI_TOO_OLD = _row(
+    "CrewAITooOld", "The installed CrewAI is older than the runtime hook knows.",
+    "Install CrewAI 1.14.5 or newer, or set the annotation identity.crewai.com/hook to \"false\" and restart the pod for "
+    "every rotation.",
+)  # fmt: skip
 ROWS = (
     VALUE_NOT_REPRESENTABLE, VALUE_NOT_JSON, JSON_KEY_NOT_FOUND, INVALID_SECRET_NAME, LITERAL_REFERENCE,
     SIDECAR_UNREACHABLE, SIDECAR_BUSY,
     VALUE_NOT_IN_FILE, ENVFILE_NOT_WRITTEN, OUT_OF_TIME, INTERNAL_ERROR, COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE,
+    CREWAI_TOO_OLD,
 )  # fmt: skip

@@ -1,0 +1,68 @@
+"""The hook's sitecustomize hides nobody else's, disturbs no Python, and is there where Python lets it be."""
+
+import glob
+import os
+import subprocess
+import sys
+
+import pytest
+
+PLACES = ("/usr/bin", "/usr/local/bin", os.path.expanduser("~/.pyenv/versions/*/bin"))
+FOUND = {os.path.realpath(path) for place in PLACES for path in glob.glob(f"{place}/python[23].*")}
+PYTHONS = sorted({path for path in FOUND if path[-1].isdigit()} | {os.path.realpath(sys.executable)})
+
+
+def run(sidecar, *path, python=sys.executable, options=(), code="print('main')"):
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, [sidecar.hook, *path])), "PATH": os.environ["PATH"]}
+    done = subprocess.run([python, *options, "-c", code], env=environment, capture_output=True, text=True, timeout=30)
+    return done.returncode, done.stdout.split(), done.stderr
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_next_sitecustomize_runs_in_every_python(sidecar, tmp_path, python):
+    (tmp_path / "sitecustomize.py").write_text("import os\nprint('theirs')\nNAME = __name__\n")
+    code = "import sitecustomize; print(sitecustomize.NAME)"
+    assert run(sidecar, tmp_path, python=python, code=code) == (0, ["theirs", "sitecustomize"], "")
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_program_without_another_runs_as_ever(sidecar, python):
+    assert run(sidecar, python=python, code="import json; print('main')") == (0, ["main"], "")
+
+
+def test_two_of_ours_on_the_path_are_one(sidecar):
+    code = "import sys; print(sum(type(f).__name__ == 'KickoffFinder' for f in sys.meta_path))"
+    assert run(sidecar, sidecar.hook, code=code) == (0, ["1"], "")
+
+
+def test_one_that_fails_is_reported_by_python_and_the_hook_stays(sidecar, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("raise RuntimeError('theirs')")
+    code = "import sys; print(type(sys.meta_path[0]).__name__)"
+    exit_code, out, error = run(sidecar, tmp_path, code=code)
+    assert (exit_code, out) == (0, ["KickoffFinder"])
+    assert "Error in sitecustomize" in error
+
+
+def test_a_usercustomize_and_the_images_modules_are_found(sidecar, tmp_path):
+    (tmp_path / "own.py").write_text("print('own')")
+    assert run(sidecar, tmp_path, code="import own")[1] == ["own"]
+
+
+def test_nothing_is_imported_at_the_start(sidecar):
+    code = "import sys; print(*sorted(sys.modules))"
+    with_hook = set(run(sidecar, code=code)[1])
+    without = set(run(sidecar, code=code, options=("-E",))[1])
+    assert with_hook - without <= {"sitecustomize"}
+
+
+@pytest.mark.parametrize("options", [("-s",), ("-O",), ("-B",), ("-u",), ("-P",)])
+def test_it_is_there_with_common_options(sidecar, options):
+    code = "import sys; print(type(sys.meta_path[0]).__name__)"
+    assert run(sidecar, options=options, code=code)[1] == ["KickoffFinder"]
+
+
+@pytest.mark.parametrize("options", [("-E",), ("-I",), ("-S",)])
+def test_it_is_not_there_where_python_ignores_the_path(sidecar, options):
+    """The limits that the documentation states."""
+    code = "import sys; print(any(type(f).__name__ == 'KickoffFinder' for f in sys.meta_path))"
+    assert run(sidecar, options=options, code=code)[1] == ["False"]
