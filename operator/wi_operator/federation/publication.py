@@ -5,14 +5,13 @@ Source: OpenID Connect Discovery 1.0 section 4, RFC 7517 section 5. Clouds follo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from wi_operator.federation.diagnosis import publication as rows
 from wi_operator.federation.diagnosis.base import Diagnosis
-from wi_operator.federation.diagnosis.bodies import one_line
+from wi_operator.federation.diagnosis.bodies import json_object, one_line
 from wi_operator.federation.discovery import DISCOVERY_PATH
 
 OK = 200
@@ -43,7 +42,7 @@ def discovery_url(issuer: str) -> str:
 
 def jwks_url(documents: Documents) -> str:
     """Return the ``jwks_uri`` of our own discovery document: no other address is fetched."""
-    return str(_object(documents.discovery).get("jwks_uri", ""))
+    return str(json_object(documents.discovery).get("jwks_uri", ""))
 
 
 def compare(ours: Documents, discovery: Page, jwks: Page) -> Diagnosis | str:
@@ -68,10 +67,10 @@ def _refused(page: Page) -> Diagnosis | None:
 
 
 def _difference(ours: bytes, page: Page) -> str:
-    shown = _object(page.body)
+    shown = json_object(page.body)
     if not shown:
         return "it is not a JSON object"
-    wanted = _object(ours)
+    wanted = json_object(ours)
     for name, value in wanted.items():
         if shown.get(name) != value:
             return f"'{name}' is {_quote(shown.get(name))} there, and {_quote(value)} in the issuer"
@@ -102,16 +101,8 @@ def _proof(ours: Documents, discovery: Page, jwks: Page) -> str:
     )
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
 def _keys(body: bytes) -> dict[str, Mapping[str, Any]]:
-    listed = _object(body).get("keys")
+    listed = json_object(body).get("keys")
     keys = [key for key in listed if isinstance(key, dict)] if isinstance(listed, list) else []
     return {str(key.get("kid", "")): key for key in keys}
 
