@@ -111,6 +111,16 @@ async def test_a_second_try_replaces_what_the_first_left(tmp_path):
         assert pod.files() == {"app.env": {"A": value}}
 
 
+async def test_a_file_that_reads_back_otherwise_leaves_no_draft(tmp_path, monkeypatch):
+    def refuse(path, values):
+        raise env_writer.EnvFileError("it reads back otherwise")
+
+    monkeypatch.setattr(env_writer.env_grammar, "check_file", refuse)
+    pod = Pod(tmp_path, {"app": ok(A=VALUE)})
+    assert await pod.write() == 78
+    assert list((tmp_path / "env").iterdir()) == []
+
+
 async def test_a_volume_that_cannot_be_written_is_told(tmp_path):
     pod = Pod(tmp_path, {"app": ok(A="a")})
     (tmp_path / "env").rmdir()

@@ -76,8 +76,8 @@ def write_files(places: Places) -> int:
     if not lines:
         return 0
     for container in places.containers:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(places.file(container))
+        _remove(places.file(container))
+        _remove(_draft_of(places.file(container)))  # a file that was refused holds values too
     return _fail(lines, places.termination_log)
 
 
@@ -132,14 +132,22 @@ def _write(path: str, values: Mapping[str, str]) -> None:
     if problems:
         told = (rows.VALUE_NOT_IN_FILE.diagnose(detail=problem) for problem in problems.values())
         raise KickoffError(*(f"{name}: {_tell(each)}" for name, each in zip(problems, told, strict=True)))
-    draft = f"{path}.draft"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(draft)  # of an earlier try of this container, which may not be written to
+    draft = _draft_of(path)
+    _remove(draft)  # of an earlier try of this container, which may not be written to
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     with os.fdopen(descriptor, "wb") as file:
         file.write(env_grammar.render(values).encode())
     env_grammar.check_file(draft, values)
     os.replace(draft, path)
+
+
+def _draft_of(path: str) -> str:
+    return f"{path}.draft"
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _say(text: str) -> None:
