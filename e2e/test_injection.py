@@ -300,6 +300,7 @@ def test_a_credential_that_is_fixed_after_a_failed_kickoff_works_at_the_next_try
     template = team.render_pod({"APP_A": "secret://late/a"}, ["python3", "-c", SHOW], restartPolicy="OnFailure")
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "late", "namespace": team.name}}
     job["spec"] = {"backoffLimit": 6, "template": template}
+    team.kubectl("delete", "job/late", "spcred/late", "--ignore-not-found", "--cascade=foreground")
     team.kubectl("create", "--filename=-", stdin=json.dumps(job))
 
     def app():
@@ -423,6 +424,7 @@ def test_without_the_webhook_no_literal_starts_and_others_are_not_held_up(world,
         except CommandError as error:
             return str(error)
 
+    team.kubectl("delete", "pod", "other", "--ignore-not-found")
     with no_webhook(world):
         assert 'failed calling webhook "inject.identity.crewai.com"' in attempt("labelled")
         assert "LiteralNotInjected: container app, variable APP_A" in attempt("unlabelled", label=False)
