@@ -423,6 +423,20 @@ def test_a_proxy_that_does_not_let_through(world, good, ledger):
         proxy.shutdown()
 
 
+def test_a_crewai_that_is_too_old(world, good, ledger):
+    pod = Pod(world, "pod-old", [variable(good)], granted(world, [good]))
+    package = pod.folder / "crewai"
+    package.mkdir()
+    (package / "__init__.py").write_text("__version__ = '1.14.4'\nfrom crewai.crew import Crew\n")
+    (package / "crew.py").write_text("class Crew:\n    def kickoff(self):\n        print('started')\n")
+    try:
+        text = pod.launch("python3", "-c", "from crewai import Crew; Crew().kickoff()", PYTHONPATH=str(pod.folder))
+    finally:
+        pod.close()
+    assert f"{kickoff.CREWAI_TOO_OLD.reason}: CrewAI 1.14.4 is installed" in text, text
+    ledger.note(kickoff.CREWAI_TOO_OLD, KICKOFF)
+
+
 def test_a_sidecar_that_fails_or_is_busy(world, good, ledger):
     # The sidecar answers with its own words and ends: a fault of ours must not look like one of the cloud.
     text = kick(Pod(world, "pod-planted", [variable(good, "V", "planted-fault")], granted(world, [good])))
@@ -433,18 +447,16 @@ def test_a_sidecar_that_fails_or_is_busy(world, good, ledger):
     assert f": {kickoff.OUT_OF_TIME.reason}: " in kick(late)
     ledger.note(kickoff.OUT_OF_TIME, KICKOFF)
     world.keyvault.heal(fault)
-    fault = world.keyvault.fault(acts.slow(4.5), vault=good.vault, authenticated=True)
+    fault = world.keyvault.fault(acts.hang(), vault=good.vault, authenticated=True)
     narrow = {"parallel_kickoffs": 1, "waiting_kickoffs": 0, "kickoff": 14.0}
     busy = Pod(
         world, "pod-busy", [variable(good), variable(good, "W", "other")], granted(world, [good]), budgets=narrow
     )
-    first = [threading.Thread(target=busy.launch, daemon=True) for _ in range(3)]
-    for thread in first:
-        thread.start()
-        time.sleep(0.3)
+    first = threading.Thread(target=busy.launch, daemon=True)
+    first.start()
+    time.sleep(0.5)
     assert f"{kickoff.SIDECAR_BUSY.reason}: " in busy.launch()
-    for thread in first:
-        thread.join()
+    first.join()
     busy.close()
     world.keyvault.heal(fault)
     ledger.note(kickoff.SIDECAR_BUSY, KICKOFF)
