@@ -55,6 +55,9 @@ def _served(name: str) -> Callable[[], int]:
         import asyncio
         import importlib
 
+        from wi_operator.core.memory import keep_small
+
+        keep_small()
         return _told(name, lambda: asyncio.run(importlib.import_module(f"wi_operator.processes.{name}").run()))
 
     return run

@@ -11,6 +11,7 @@ from wi_operator.core.log import configure, fields
 from wi_operator.core.tls import shrink_read_buffers
 from wi_operator.federation.discovery import check_issuer_url
 from wi_operator.federation.rotation import RotationSettings
+from wi_operator.reconcile.handlers import WatchEndedError
 from wi_operator.reconcile.leadership import LeadershipLostError
 from wi_operator.reconcile.metrics import AppMetrics
 from wi_operator.reconcile.process import Controller
@@ -58,8 +59,8 @@ async def run() -> int:
     )
     try:
         await controller.run()
-    except LeadershipLostError as error:
-        log.error("leadership lost", extra=fields(error=str(error)))
+    except (LeadershipLostError, WatchEndedError) as error:
+        log.error("the controller ends", extra=fields(error=str(error)))
         return LEADERSHIP_LOST
     finally:
         await runner.cleanup()

@@ -12,6 +12,7 @@ from typing import Any
 import kopf
 
 from wi_operator.api import names
+from wi_operator.core.errors import WorkloadIdentityError
 from wi_operator.reconcile.reconciler import Reconciler
 from wi_operator.reconcile.store import NAMESPACE_KIND
 
@@ -23,6 +24,10 @@ KINDS = (
     (names.CREDENTIAL_KIND, names.GROUP, names.VERSION, names.CREDENTIAL_PLURAL),
     (NAMESPACE_KIND, "", "v1", "namespaces"),
 )
+
+
+class WatchEndedError(WorkloadIdentityError):
+    """The watch cannot go on: the process must end and be started anew."""
 
 
 def build_registry(reconciler: Reconciler) -> kopf.OperatorRegistry:
@@ -50,16 +55,22 @@ def build_settings() -> kopf.OperatorSettings:
 
 
 async def watch(reconciler: Reconciler, ready: asyncio.Event) -> None:
-    """Follow the kinds until cancelled, or until the process is asked to end; ``ready`` is set once it runs."""
-    await kopf.operator(
-        registry=build_registry(reconciler),
-        settings=build_settings(),
-        # Its own guess at an identity asks for the user's name, which a container's user has none of.
-        identity=reconciler.instance,  # type: ignore[arg-type] # a NewType of str that kopf does not export
-        standalone=True,
-        clusterwide=True,
-        ready_flag=ready,
-    )
+    """Follow the kinds until cancelled, or until the process is asked to end; ``ready`` is set once it runs.
+
+    Raises ``WatchEndedError`` when the API server refuses what kopf asks.
+    """
+    try:
+        await kopf.operator(
+            registry=build_registry(reconciler),
+            settings=build_settings(),
+            # Its own guess at an identity asks for the user's name, which a container's user has none of.
+            identity=reconciler.instance,  # type: ignore[arg-type] # a NewType of str that kopf does not export
+            standalone=True,
+            clusterwide=True,
+            ready_flag=ready,
+        )
+    except Exception as error:  # kopf's own errors are not for import, and none of them may reach a user as a traceback
+        raise WatchEndedError(f"the watch of the API server ended: {type(error).__name__}: {error}") from error
 
 
 def _observer(reconciler: Reconciler, kind: str) -> Callable[..., Any]:
