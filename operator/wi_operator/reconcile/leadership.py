@@ -21,6 +21,8 @@ from wi_operator.core.errors import WorkloadIdentityError
 from wi_operator.core.log import fields
 from wi_operator.reconcile.settings import ControllerSettings
 
+RELEASE_TRIES = 3
+
 log = logging.getLogger(__name__)
 
 
@@ -65,18 +67,26 @@ class BoundedLock(LeaseLock):
 
     async def release(self) -> None:
         """Give the Lease back, so that the next one need not wait until it expires; a failure is only logged."""
-        found, _ = await self.get(self.name, self.namespace)
-        lease = self.lease_reference
-        spec = lease.spec if lease is not None else None
-        if not found or lease is None or spec is None or spec.holder_identity != self.identity:
-            return
-        # Absent, not empty: the API server refuses an empty name.
-        spec.holder_identity, spec.lease_duration_seconds = None, 1
+        for _ in range(RELEASE_TRIES):
+            found, _ = await self.get(self.name, self.namespace)
+            lease = self.lease_reference
+            spec = lease.spec if lease is not None else None
+            if not found or lease is None or spec is None or spec.holder_identity != self.identity:
+                return
+            # Absent, not empty: the API server refuses an empty name.
+            spec.holder_identity, spec.lease_duration_seconds = None, 1
+            if await self._replace(lease):
+                log.info("Lease released", extra=fields(lease=self.name))
+                return
+
+    async def _replace(self, lease: V1Lease) -> bool:
         try:
-            await self._bounded(self.api_instance.replace_namespaced_lease(self.name, self.namespace, lease))
-            log.info("Lease released", extra=fields(lease=self.name))
+            call = self.api_instance.replace_namespaced_lease(self.name, self.namespace, lease)
+            return await self._bounded(call) is not None
         except ApiException as error:
+            # A renewal that was under way when we ended may have come first.
             log.warning("Lease not released", extra=fields(lease=self.name, status=error.status))
+            return False
 
     async def _renew(self, call: Awaitable[Any]) -> bool:
         sent = self._clock.monotonic()

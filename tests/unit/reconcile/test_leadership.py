@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.models.v1_lease import V1Lease
+from kubernetes.aio.client.models.v1_lease_spec import V1LeaseSpec
+from kubernetes.aio.client.models.v1_object_meta import V1ObjectMeta
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
 from wi_operator.core.clock import SystemClock
@@ -137,3 +141,31 @@ async def test_a_lease_that_is_read_but_not_renewed_is_lost_before_another_may_t
         with pytest.raises(LeadershipLostError):
             await leading
     assert SystemClock().monotonic() - lock.renewed_at < SETTINGS.renew_seconds + 0.3
+
+
+class Leases:
+    """The Lease as the API server keeps it; the first ``conflicts`` replacements come too late."""
+
+    def __init__(self, holder, conflicts):
+        self.holder, self.conflicts = holder, conflicts
+
+    async def read_namespaced_lease(self, name, namespace):
+        spec = V1LeaseSpec(holder_identity=self.holder, lease_duration_seconds=12)
+        return V1Lease(metadata=V1ObjectMeta(name=name), spec=spec)
+
+    async def replace_namespaced_lease(self, name, namespace, lease):
+        if self.conflicts:
+            self.conflicts -= 1
+            raise ApiException(status=409)
+        self.holder = lease.spec.holder_identity or ""
+        return lease
+
+
+@pytest.mark.parametrize(
+    ("holder", "conflicts", "left"), [("pod-0", 0, ""), ("pod-0", 2, ""), ("pod-1", 0, "pod-1"), ("pod-0", 9, "pod-0")]
+)
+async def test_a_lease_of_ours_is_given_back_also_after_a_late_renewal(lock, monkeypatch, holder, conflicts, left):
+    lock.api_instance = Leases(holder, conflicts)
+    monkeypatch.setattr(lock, "election_record", lambda lease: lease)
+    await lock.release()
+    assert lock.api_instance.holder == left
