@@ -1,4 +1,4 @@
-"""Memory that a served process does not need, not taken; call before the heavy imports. Standard library only."""
+"""Memory that a served process does not need: not taken, or given back. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ M_ARENA_MAX = -8
 """mallopt(3): how many arenas threads may open. Ours resolve names and read files; an arena each holds megabytes."""
 
 
+def give_back() -> None:
+    """Return freed memory to the system: after many objects came at once glibc would keep it (malloc_trim(3))."""
+    with contextlib.suppress(OSError, AttributeError):  # another libc than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def keep_small() -> None:
-    """Use one arena, and load ``kubernetes.aio`` without the synchronous client beside it (8 MiB).
+    """Call before the heavy imports: use one arena, and load ``kubernetes.aio`` without the synchronous client beside it (8 MiB).
 
     The package's ``__init__`` imports both; kopf looks for the synchronous models and goes without when they are not there.
     """

@@ -116,10 +116,7 @@ class BoundedLock(LeaseLock):
 
 
 async def lead(settings: ControllerSettings, lock: BoundedLock, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Wait for the Lease, then run ``work`` while renewing it; raises ``LeadershipLostError``, or what ``work`` raises.
-
-    When it is cancelled it gives the Lease back, after the work has ended.
-    """
+    """Wait for the Lease, then run ``work`` while renewing it; raises ``LeadershipLostError``, or what ``work`` raises."""
     started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def on_started() -> None:
@@ -140,10 +137,6 @@ async def lead(settings: ControllerSettings, lock: BoundedLock, work: Callable[[
         if election.done():
             election.result()
         raise LeadershipLostError(f"Lease {settings.namespace}/{settings.lease_name} was lost")
-    except asyncio.CancelledError:
-        await end(election)
-        await lock.release()
-        raise
     finally:
         await end(election)
 

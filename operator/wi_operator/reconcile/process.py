@@ -13,6 +13,7 @@ from wi_operator.cluster.errors import ApiError
 from wi_operator.core.clock import Clock, SystemClock
 from wi_operator.core.errors import SettingsError
 from wi_operator.core.log import fields
+from wi_operator.core.memory import give_back
 from wi_operator.federation.certificates import CertificateError
 from wi_operator.reconcile.audit import Audit
 from wi_operator.reconcile.catch_up import catch_up
@@ -105,14 +106,21 @@ class Controller:
         leading = asyncio.create_task(lead(self.settings, self.lock, self._work))
         beating = asyncio.create_task(self._keep_beating())
         auditing = asyncio.create_task(self.audit.run())
+        in_order = True
         try:
             await asyncio.wait({watching, leading}, return_when=asyncio.FIRST_COMPLETED)
             for task in (leading, watching):
-                if task.done():
+                if task.done() and not task.cancelled():
                     task.result()
+        except Exception:
+            in_order = False
+            raise
         finally:
             for task in (leading, watching, beating, auditing):
                 await end(task)
+            if in_order:
+                # Here and not where the Lease is renewed: kopf cancels every task that it does not know when it ends.
+                await self.lock.release()
             await self._handshaker.connections.close()
             await self.client.close()
 
@@ -147,6 +155,7 @@ class Controller:
     async def _keep_beating(self) -> None:
         while True:
             self._beat = self.clock.monotonic()
+            give_back()
             await asyncio.sleep(SILENCE_LIMIT / 12)
 
     def _signing_keys(self) -> SigningKeys | None:

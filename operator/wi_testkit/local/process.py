@@ -119,6 +119,11 @@ class Started:
         return self._status("VmRSS")
 
     @property
+    def resident_mib(self) -> float:
+        """Resident memory now."""
+        return self._status("VmRSS")
+
+    @property
     def peak_mib(self) -> float:
         """The most resident memory so far."""
         return self._status("VmHWM")
