@@ -19,6 +19,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if config.option.markexpr != "attack":
         return
     passed, failed = (len(terminalreporter.stats.get(outcome, [])) for outcome in ("passed", "failed"))
-    terminalreporter.write_line(
-        f"attacks {passed + failed}, refused {passed}, each beside the honest one that succeeds"
-    )
+    terminalreporter.write_line(f"attacks {passed + failed}, refused {passed}")

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import aiohttp
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import AzureError
 from azure.keyvault.secrets.aio import SecretClient
 
 from wi_operator.federation.diagnosis import keyvault
@@ -89,7 +88,7 @@ class VaultClient:
         try:
             async with asyncio.timeout(sdk.TOTAL_TIMEOUT), client:
                 return await read(client)
-        except (AzureError, TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        except sdk.FAULTS as error:
             raise DiagnosedError(self._judge(error, facts)) from None
 
     def _judge(self, error: BaseException, facts: dict[str, str]) -> Diagnosis:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import aiohttp
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.identity.aio import ClientAssertionCredential
 
 from wi_operator.core.secret import SecretValue
@@ -16,9 +16,6 @@ from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
 from wi_operator.federation.exchange import sdk
 from wi_operator.federation.exchange.entra import TokenTarget
 from wi_operator.federation.hosts import Endpoint
-
-SdkError = (AzureError, TimeoutError, aiohttp.ClientError, OSError, ValueError)
-"""What a call of these libraries may raise when the other side, or the way to it, is at fault."""
 
 
 @contextlib.asynccontextmanager
@@ -51,7 +48,7 @@ async def exchange(
             open_credential(target, assertion, session=session) as credential,
         ):
             await credential.get_token(target.scope)
-    except SdkError as error:
+    except sdk.FAULTS as error:
         raise DiagnosedError(judge(error, target.authority, facts)) from None
 
 

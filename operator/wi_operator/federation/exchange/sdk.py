@@ -32,6 +32,10 @@ TOTAL_TIMEOUT = 12.0
 """Seconds for one whole operation, name resolution included."""
 
 
+FAULTS = (AzureError, TimeoutError, aiohttp.ClientError, OSError, ValueError)
+"""What a call of an SDK may raise when the other side, or the way to it, is at fault."""
+
+
 class OtherHostError(ServiceRequestError):
     """The SDK was about to send a request elsewhere: a redirect, a challenge or a nextLink named another host."""
 
