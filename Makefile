@@ -86,7 +86,7 @@ soak: $(READY) ## A long quiet run: no write, no growth of memory (MINUTES=15)
 
 lock: $(READY) ## Resolve the pinned dependencies again
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock
-	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --group dev --extra cli --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
 	@for each in requirements/crewai-*.in; do name=$${each%.in}; \
 	  $(BIN)/uv pip compile -q $$each $$(ls $$name.overrides 2>/dev/null | sed 's/^/--overrides /') --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --no-header -o $$name.lock; done
