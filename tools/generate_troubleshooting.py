@@ -10,37 +10,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
-from wi_operator.api import reasons
-from wi_operator.federation.diagnosis.base import Retry, Row, Surface
+from wi_operator.federation.diagnosis.base import Row
+from wi_operator.federation.diagnosis.handbook import PLAIN, RETRIES, SYMPTOMS
 from wi_operator.federation.diagnosis.table import ROWS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "troubleshooting.md"
 MARKER = "<!-- Everything below is generated from the diagnosis table: make docs -->\n"
-SYMPTOMS = {
-    Surface.CONFIG: "condition and event of the WorkloadIdentityConfig",
-    Surface.CREDENTIAL: "condition and event of the SecretProviderCredential",
-    Surface.KICKOFF: "a refused kickoff (exit code 78, log and termination message)",
-    Surface.ADMISSION: "a refusal or warning of the API server",
-    Surface.GRANT: "an answer of the issuer, in the sidecar's log",
-}
-RETRIES = {
-    Retry.TRANSIENT: "tried again by itself within seconds to a minute",
-    Retry.PROPAGATION: "tried again for 30 minutes, because a change takes time to arrive; then it waits for you",
-    Retry.CONFIG: "waits for you; looked at again every 10 minutes",
-    Retry.BUG: "a fault of the operator; looked at again every 10 minutes",
-}
-PLAIN = {
-    reasons.SUCCEEDED: "What the condition says was proven.",
-    reasons.RESOLVED: "The credential's WorkloadIdentityConfig was found.",
-    reasons.NOT_TESTED: "Nothing was claimed, because nothing was tried; the message says what to set.",
-    reasons.PROGRESSING: "The first check is under way.",
-    reasons.ORGANIZATION_CHANGED: "The namespace has another organization: the subject of its assertions is another; create a "
-    "federated credential for `status.federation.subject`.",
-    reasons.FEDERATED_CREDENTIAL_LIMIT: "18 or more organizations use one app: Entra allows 20 federated credentials for one.",
-    "OrganizationImplicit": "The organization is the namespace's UID: set the annotation "
-    "`identity.crewai.com/organization` before creating federated credentials.",
-    reasons.DEFAULT_CHANGED: "The credential names no config, and the default of its namespace is another than before.",
-}
 
 
 def main() -> int:

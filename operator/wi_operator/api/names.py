@@ -33,6 +33,8 @@ HOOK_ANNOTATION = f"{GROUP}/hook"
 """On a pod: "false" keeps the runtime hook out of its containers; the launcher still sets the values at their start."""
 CA_ANNOTATION = f"{GROUP}/ca-sha256"
 
+KIDS_ANNOTATION = f"{GROUP}/kids"
+"""On the Secret of the signing keys: their ids, so that nobody has to read the keys to know them."""
 ROTATE_ANNOTATION = f"{GROUP}/rotate"
 """On the Secret of the signing keys or of the internal CA: any new value begins a rotation."""
 TAINT_ANNOTATION = f"{GROUP}/taint"

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import yaml
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config.config_exception import ConfigException
@@ -64,6 +65,26 @@ class KubernetesClient:
         configuration.client_session_kwargs = {"trust_env": is_proxied()}
         return cls(ApiClient(configuration))
 
+    @classmethod
+    async def of_kubeconfig(cls, file: str = "", context: str = "") -> tuple[KubernetesClient, str]:
+        """Use a kubeconfig's ``context`` as kubectl does, for a person's tool; empty: the usual file, its current context.
+
+        Returns the client and the context's namespace. Raises ``SettingsError``.
+        """
+        configuration = Configuration()
+        try:
+            loader = await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=file or None, context=context or None, client_configuration=configuration
+            )
+            namespace = loader.current_context["context"].get("namespace") or "default"
+        except (ConfigException, OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            raise SettingsError(f"the kubeconfig cannot be used ({' '.join(str(error).split())})") from error
+        configuration.client_session_kwargs = {"trust_env": is_proxied()}
+        try:
+            return cls(ApiClient(configuration)), namespace
+        except OSError as error:  # a certificate that is named and not there, or none
+            raise SettingsError(f"the kubeconfig cannot be used ({error})") from error
+
     @property
     def host(self) -> str:
         """URL of the API server."""
@@ -76,6 +97,22 @@ class KubernetesClient:
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """Read one object or one list."""
         return await self._call("GET", path, query=query)
+
+    async def get_metadata(self, path: str) -> dict[str, Any]:
+        """Read one object's metadata only: what it holds does not come here."""
+        return await self._call("GET", path, accept=METADATA_ONLY)
+
+    async def read_text(self, path: str, **query: str) -> str:
+        """Read what is no JSON, a log for example."""
+        return (await self._exchange("GET", path, query=query, accept="*/*"))[0].decode(errors="replace")
+
+    async def read_clock(self) -> str:
+        """Return the header ``Date`` of an answer: the API server's clock."""
+        return (await self._exchange("GET", "/version"))[1]
+
+    async def delete(self, path: str, **query: str) -> dict[str, Any]:
+        """Delete the object at ``path``; raises ``NotFoundError`` when there is none."""
+        return await self._call("DELETE", path, query=query)
 
     async def list(
         self, path: str, *, metadata_only: bool = False, selectors: Mapping[str, str] | None = None
@@ -132,6 +169,21 @@ class KubernetesClient:
         query: Mapping[str, str] | None = None,
         accept: str = JSON,
     ) -> dict[str, Any]:
+        data, _ = await self._exchange(method, path, body=body, content_type=content_type, query=query, accept=accept)
+        loaded: dict[str, Any] = json.loads(data) if data else {}
+        return loaded
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = JSON,
+        query: Mapping[str, str] | None = None,
+        accept: str = JSON,
+    ) -> tuple[bytes, str]:
+        """Return the body and the header ``Date`` of an answer."""
         request = f"{method} {path}"
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
@@ -143,8 +195,7 @@ class KubernetesClient:
             raise UnreachableError(request, 0, f"no answer from the API server ({type(error).__name__})") from error
         if response.status >= 400:
             raise error_of(request, response.status, data)
-        loaded: dict[str, Any] = json.loads(data) if data else {}
-        return loaded
+        return data, response.headers.get("Date", "")
 
     async def _send(
         self,

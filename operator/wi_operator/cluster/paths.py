@@ -12,6 +12,12 @@ PODS = "/api/v1/pods"
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105
 
 
+def in_namespace(path: str, namespace: str) -> str:
+    """Narrow the path of a collection of all namespaces to one of them; empty: leave it."""
+    head, _, plural = path.rpartition("/")
+    return f"{head}/namespaces/{namespace}/{plural}" if namespace else path
+
+
 def config_path(namespace: str, name: str) -> str:
     """One WorkloadIdentityConfig."""
     return f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.CONFIG_PLURAL}/{name}"

@@ -34,7 +34,6 @@ from wi_operator.reconcile.events import post_event, render_change
 from wi_operator.reconcile.objects import system_object
 from wi_operator.reconcile.public_keys import PublicKeysError
 
-KIDS_ANNOTATION = f"{names.GROUP}/kids"
 LOOK_SECONDS = 5.0
 CONFIRMATIONS = 16
 """Fetches, each on a new connection, that must all show a key: behind the public URL are several replicas."""
@@ -136,7 +135,7 @@ class SigningKeys:
 
     def _secret(self, key_set: KeySet) -> dict[str, Any]:
         secret = system_object("Secret", names.KEYS_SECRET, self.namespace)
-        secret["metadata"]["annotations"] = {KIDS_ANNOTATION: _join(key.kid for key in key_set.keys)}
+        secret["metadata"]["annotations"] = {names.KIDS_ANNOTATION: _join(key.kid for key in key_set.keys)}
         return secret | {"type": "Opaque", "data": {name: _encode(entry) for name, entry in key_set.render().items()}}
 
     async def _mourn(self, record: Record, held: Held | None, lost: tuple[str, ...]) -> bool:
@@ -246,7 +245,7 @@ class SigningKeys:
             confirm=notes.get(names.CONFIRM_ANNOTATION, ""),
         )
         return Held(
-            tuple(filter(None, notes.get(KIDS_ANNOTATION, "").split(","))), metadata["resourceVersion"], requests
+            tuple(filter(None, notes.get(names.KIDS_ANNOTATION, "").split(","))), metadata["resourceVersion"], requests
         )
 
     async def _patch_secret(
@@ -255,7 +254,7 @@ class SigningKeys:
         """Add and remove entries; the answer is metadata only, and the version guards against another's change."""
         data: dict[str, str | None] = {name: _encode(entry) for name, entry in (add or {}).items()}
         data |= {kid + PEM_SUFFIX: None for kid in remove}
-        metadata = {"resourceVersion": held.version, "annotations": {KIDS_ANNOTATION: _join(kids)}}
+        metadata = {"resourceVersion": held.version, "annotations": {names.KIDS_ANNOTATION: _join(kids)}}
         path = secrets_path(self.namespace, names.KEYS_SECRET)
         await self.client.merge_blind(path, {"metadata": metadata, "data": data})
 

@@ -1,0 +1,106 @@
+"""Injected pods: what became of their kickoffs. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wi_operator.api import names
+from wi_operator.cli.findings import Finding, Level, split
+from wi_operator.federation.diagnosis.table import ROWS
+
+REFUSED_EXIT = 78
+"""Exit code of a refused kickoff."""
+DECLARATION = "WI_DECLARATION"
+REASONS = {row.reason for row in ROWS}
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """``secrets`` counts the variables declared; ``refusal`` is the termination message of a refused kickoff."""
+
+    namespace: str
+    name: str
+    state: str
+    is_injected: bool
+    secrets: int
+    created: str
+    refusal: str
+    warnings: str
+
+
+def read_pod(item: Mapping[str, Any]) -> Pod:
+    """Read the API's JSON of a labelled pod."""
+    metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
+    sidecar = next((each for each in spec.get("initContainers") or [] if each["name"] == names.SIDECAR), None)
+    refusal = _refusal(status)
+    return Pod(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        state="Refused" if refusal else _state(metadata, status),
+        is_injected=sidecar is not None,
+        secrets=_count(sidecar or {}),
+        created=metadata.get("creationTimestamp", ""),
+        refusal=refusal,
+        warnings=(metadata.get("annotations") or {}).get(names.WARNINGS_ANNOTATION, ""),
+    )
+
+
+def _state(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    if metadata.get("deletionTimestamp"):
+        return "Terminating"
+    waiting = [(each.get("state") or {}).get("waiting") or {} for each in status.get("containerStatuses") or []]
+    reason = next((each["reason"] for each in waiting if each.get("reason") not in (None, "PodInitializing")), "")
+    return reason or str(status.get("phase", "Unknown"))
+
+
+def _refusal(status: Mapping[str, Any]) -> str:
+    for each in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        for state in (each.get("state") or {}, each.get("lastState") or {}):
+            ended = state.get("terminated") or {}
+            if ended.get("exitCode") == REFUSED_EXIT:
+                return str(ended.get("message") or "The kickoff was refused; its log says why.")
+    return ""
+
+
+def _count(sidecar: Mapping[str, Any]) -> int:
+    declared = next((e.get("value") or "" for e in sidecar.get("env") or [] if e["name"] == DECLARATION), "")
+    try:
+        containers = json.loads(declared)["containers"].values()
+        return sum("reference" in entry for each in containers for entry in each["entries"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return 0
+
+
+def judge_pods(pods: Iterable[Pod]) -> Iterator[Finding]:
+    """Yield what is wrong with them."""
+    for pod in pods:
+        where = f"pod {pod.namespace}/{pod.name}"
+        if not pod.is_injected:
+            yield Finding(
+                Level.FAIL,
+                "NotInjected",
+                (where,),
+                "It is labelled, and has no sidecar: the injector did not run when it was made.",
+                "Delete it, so that it is made anew; if that is refused, kubectl wi doctor tells why.",
+            )
+        elif pod.refusal:
+            yield _of_refusal(where, pod.refusal)
+        if pod.warnings:
+            yield Finding(
+                Level.WARN, "InjectionWarning", (where,), pod.warnings, "kubectl wi test shows whether it still holds."
+            )
+
+
+def _of_refusal(where: str, text: str) -> Finding:
+    """Split the launcher's words: a headline, then one line for each group of variables with reason, cause and remedy."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("Workload identity kickoff failed")]
+    told = lines[0] if lines else text
+    reason = next((word for word in told.replace(":", " ").split() if word in REASONS), "KickoffRefused")
+    remedies = [line.removeprefix("What to do: ") for line in lines if line.startswith("What to do: ")]
+    if remedies:
+        return Finding(Level.FAIL, reason, (where,), told, remedies[0])
+    cause, remedy = split(reason, told)
+    return Finding(Level.FAIL, reason, (where,), cause, remedy)
