@@ -24,23 +24,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import yaml
-
-from wi_testkit.controlplane import binaries
-from wi_testkit.controlplane.modules import HELM
 from wi_testkit.controlplane.plane import Plane, find_ports
 from wi_testkit.controlplane.processes import Process, spawn, terminate
-from wi_testkit.controlplane.progress import Progress
 from wi_testkit.pki import CertificateAuthority
-from wi_testkit.stage.commands import run
+from wi_testkit.stage.chart import DEFINITIONS, NAMESPACE, render_objects
 from wi_testkit.stage.errors import StageError
 from wi_testkit.stage.images import ROOT
-from wi_testkit.stage.install import CHART, NAMESPACE, RELEASE
 
 GRANTS_NAME = f"wi-issuer-grants.{NAMESPACE}.svc"
 PARTS = (
-    "rbac-controller", "rbac-issuer", "rbac-webhook", "rbac-users", "serviceaccounts", "policy-organization",
-    "webhook-configuration",
+    "crd-workloadidentityconfigs", "crd-secretprovidercredentials", "rbac-controller", "rbac-issuer", "rbac-webhook",
+    "rbac-users", "serviceaccounts", "policy-organization", "webhook-configuration",
 )  # fmt: skip
 MOUNTS = (
     ("secret", "wi-issuer-keys", "keys"),
@@ -123,7 +117,7 @@ class Lab:
         self.ports = find_ports(4 * self.issuers + 1)
         self._stack.callback(self._end)
         self.apply(*self._render_chart())
-        self.plane.run_kubectl("wait", "--for=condition=Established", f"--filename={CHART / 'crds'}", "--timeout=30s")
+        self.plane.run_kubectl("wait", "--for=condition=Established", f"--filename={DEFINITIONS}", "--timeout=30s")
         self.authority.issue(["localhost", "127.0.0.1"]).write(self.folder / "public-tls")
         self.authority.write(self.folder / "extra-ca.crt")
         self._run("controller", WI_TOKEN_FILE=str(self.folder / "token"), WI_HEALTH_PORT=str(self.ports[-1]))
@@ -138,12 +132,8 @@ class Lab:
             terminate(process, grace=5.0)
 
     def _render_chart(self) -> list[dict[str, Any]]:
-        helm = binaries.find_program(HELM, "helm", Progress())
-        shown = [f"--show-only=templates/{part}.yaml" for part in PARTS]
-        text = run([helm, "template", RELEASE, CHART, f"--namespace={NAMESPACE}", "--set=image.ref=unused", *shown])
-        definitions = [yaml.safe_load(file.read_text()) for file in sorted((CHART / "crds").glob("*.yaml"))]
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        return [namespace, *definitions, *filter(None, yaml.safe_load_all(text))]
+        return [namespace, *render_objects({"image": {"ref": "unused"}}, only=PARTS)]
 
     def apply(self, *items: Mapping[str, Any]) -> None:
         """Create or change objects as cluster admin."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 from prometheus_client import CollectorRegistry
 
 from wi_operator.admission.metrics import AdmissionMetrics
@@ -22,6 +21,7 @@ from wi_operator.index.store import Index
 from wi_testkit.controlplane.plane import Plane
 from wi_testkit.lab import Lab
 from wi_testkit.pki import CertificateAuthority
+from wi_testkit.stage.chart import render_objects
 
 TEMPLATES = Path(__file__).parents[2] / "charts/workload-identity-operator/templates"
 PATIENCE = 20.0
@@ -112,9 +112,8 @@ class RunningWebhook:
 
 
 def render_configurations(port, authority):
-    """The chart's file with its Service replaced by our address, and the CA that the controller would apply."""
-    text = (TEMPLATES / "webhook-configuration.yaml").read_text()
-    documents = list(yaml.safe_load_all(text.replace("{{ .Release.Namespace }}", "wi-system")))
+    """The chart's objects with their Service replaced by our address, and the CA that the controller would apply."""
+    documents = render_objects({"image": {"ref": "unused"}}, only=["webhook-configuration"])
     for webhook in (webhook for document in documents for webhook in document["webhooks"]):
         path = webhook["clientConfig"]["service"]["path"]
         bundle = base64.b64encode(authority.pem).decode()

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from wi_testkit.controlplane.plane import Plane
+from wi_testkit.stage.chart import DEFINITIONS, render_objects
 
 TEMPLATES = Path(__file__).parents[2] / "charts/workload-identity-operator/templates"
 ORGANIZATION = "identity.crewai.com/organization"
@@ -39,7 +39,7 @@ def cluster(admission):
         cluster = admission.Cluster(plane)
         cluster.make_namespace("before")
         cluster.must("create", "--namespace=before", item=make_pod(REFERENCE))
-        plane.run_kubectl("apply", "--server-side", "--filename", str(TEMPLATES.parent / "crds"))
+        plane.run_kubectl("apply", "--server-side", "--filename", str(DEFINITIONS))
         for name in ("policy-literals.yaml", "policy-organization.yaml", "policy-use.yaml"):
             plane.run_kubectl("apply", "--filename", str(TEMPLATES / name))
         cluster.make_namespace("team-a", **{"pod-security.kubernetes.io/enforce": "restricted"})
@@ -396,7 +396,6 @@ def test_system_namespaces_are_left_alone(injected):
 
 
 def test_the_configuration_needs_no_ca_bundle_to_be_applied(cluster):
-    text = (TEMPLATES / "webhook-configuration.yaml").read_text().replace("{{ .Release.Namespace }}", "wi-system")
-    for document in yaml.safe_load_all(text):
+    for document in render_objects({"image": {"ref": "unused"}}, only=["webhook-configuration"]):
         document["metadata"]["name"] = "dry"
         assert cluster.create(document, "default")[0]

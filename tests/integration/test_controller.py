@@ -1,7 +1,6 @@
 """The controller against a real API server and the emulators of Entra and Key Vault."""
 
 import json
-import re
 import socket
 import threading
 import time
@@ -10,7 +9,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from controller_run import Running, eventually, running_controller
 from cryptography import x509
 
@@ -22,10 +20,10 @@ from wi_operator.federation.hosts import parse_endpoint
 from wi_operator.reconcile.connections import Connections
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_testkit.controlplane.errors import ControlPlaneError
+from wi_testkit.stage.chart import render_objects
 from wi_testkit.static_issuer import DISCOVERY, JWKS, server_context
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = ROOT / "charts/workload-identity-operator/templates"
 SYSTEM = "wi-system"
 TENANT = "11111111-2222-4333-8444-555555555555"
 OTHER_TENANT = "11111111-2222-4333-8444-666666666666"
@@ -136,16 +134,9 @@ def cluster(plane):
     apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})
     metadata = {"name": "team-a", "annotations": {"identity.crewai.com/organization": ORGANIZATION}}
     apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    for name in ("webhook-configuration.yaml", "rbac-controller.yaml"):
-        for item in yaml.safe_load_all(render((TEMPLATES / name).read_text())):
-            apply(plane, item)
+    for item in render_objects({"image": {"ref": "unused"}}, only=["webhook-configuration", "rbac-controller"]):
+        apply(plane, item)
     return plane
-
-
-def render(template):
-    """Render what these two templates use of the template language."""
-    text = re.sub(r"^ *{{- include .*}}$", "", template, flags=re.MULTILINE)
-    return re.sub(r'{{ (\.Release\.Namespace|include "wi\.namespace" \.) }}', SYSTEM, text)
 
 
 @pytest.fixture(scope="module")

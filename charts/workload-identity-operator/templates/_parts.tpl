@@ -4,6 +4,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/part-of: workload-identity-operator
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- include "wi.commonLabels" . }}
+{{- end }}
+
+{{/* Lines of further labels, none of ours. */}}
+{{- define "wi.commonLabels" -}}
+{{- range $name, $value := .Values.commonLabels }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
 {{- end }}
 
 {{/* Of a Deployment, its pods and its Service; the argument is the component. */}}
@@ -20,120 +28,24 @@ app.kubernetes.io/component: {{ . }}
 wi-system
 {{- end }}
 
-{{/* What all pods of the operator have in common; the argument is the dict {root, component}. */}}
-{{- define "wi.pod" -}}
-{{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with .root.Values.image.pullSecrets }}
-imagePullSecrets:
-{{- range . }}
-- name: {{ . }}
+{{/* The operator's image, also that of sidecars. */}}
+{{- define "wi.image" -}}
+{{- with .Values.image -}}
+{{- if .ref -}}{{ .ref }}
+{{- else if .digest -}}{{ .repository }}@{{ .digest }}
+{{- else -}}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
 {{- end }}
 {{- end }}
-serviceAccountName: wi-{{ .component }}
-enableServiceLinks: false
-nodeSelector:
-  kubernetes.io/os: linux
-{{- with .root.Values.nodeSelector }}
+{{- end }}
+
+{{/* Of the custom resource definitions: what Helm must not delete with the release, every object of these kinds would go with it. */}}
+{{- define "wi.crdAnnotations" -}}
+{{- $ours := dict -}}
+{{- if .Values.crds.keep -}}
+{{- $_ := set $ours "helm.sh/resource-policy" "keep" -}}
+{{- end -}}
+{{- with merge $ours .Values.crds.annotations -}}
+annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-topologySpreadConstraints:
-{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
-- maxSkew: 1
-  topologyKey: {{ $key }}
-  whenUnsatisfiable: ScheduleAnyway
-  labelSelector:
-    matchLabels:
-      {{- include "wi.selector" $.component | nindent 6 }}
-{{- end }}
-securityContext:
-  runAsNonRoot: true
-  {{- if .root.Values.uid }}
-  runAsUser: {{ .root.Values.uid | int }}
-  runAsGroup: {{ .root.Values.uid | int }}
-  fsGroup: {{ .root.Values.uid | int }}
-  {{- end }}
-  seccompProfile:
-    type: RuntimeDefault
-{{- end }}
-
-{{/* Likewise of all containers. */}}
-{{- define "wi.container" -}}
-image: {{ .root.Values.image.ref | quote }}
-imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-args: [{{ .component }}]
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop: [ALL]
-livenessProbe:
-  httpGet: {path: /livez, port: health}
-  periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 6
-startupProbe:
-  httpGet: {path: /livez, port: health}
-  periodSeconds: 1
-  timeoutSeconds: 2
-  failureThreshold: 120
-readinessProbe:
-  httpGet: {path: /readyz, port: health}
-  periodSeconds: 2
-  timeoutSeconds: 2
-  failureThreshold: 3
-{{- end }}
-
-{{/* Environment of every process; the argument is the root. */}}
-{{- define "wi.env" -}}
-- name: WI_NAMESPACE
-  valueFrom:
-    fieldRef: {fieldPath: metadata.namespace}
-- name: WI_POD_NAME
-  valueFrom:
-    fieldRef: {fieldPath: metadata.name}
-- name: WI_LOG_LEVEL
-  value: {{ .Values.logLevel | quote }}
-- name: WI_PUBLIC_URL
-  value: {{ .Values.issuer.url | quote }}
-- name: WI_GRANTS_URL
-  value: https://wi-issuer-grants.{{ .Release.Namespace }}.svc
-- name: WI_GRANT_SECONDS
-  value: {{ .Values.issuer.grantSeconds | int | quote }}
-- name: WI_ALLOWED_HOSTS
-  value: {{ .Values.hosts.azure | toJson | quote }}
-{{- end }}
-
-{{/* The same for the variables of processes that call clouds, or pass the bundle on. */}}
-{{- define "wi.extraCA.env" -}}
-{{- if trim .Values.extraCA }}
-- name: WI_EXTRA_CA_FILE
-  value: /etc/wi/extra-ca/ca.crt
-{{- end }}
-{{- end }}
-
-{{- define "wi.extraCA.mount" -}}
-{{- if trim .Values.extraCA }}
-- name: extra-ca
-  mountPath: /etc/wi/extra-ca
-  readOnly: true
-{{- end }}
-{{- end }}
-
-{{- define "wi.extraCA.volume" -}}
-{{- if trim .Values.extraCA }}
-- name: extra-ca
-  configMap:
-    name: wi-extra-ca
-{{- end }}
-{{- end }}
-
-{{/* A change of the extra CA restarts the pods that read it once. */}}
-{{- define "wi.extraCA.annotation" -}}
-checksum/extra-ca: {{ sha256sum .Values.extraCA }}
 {{- end }}

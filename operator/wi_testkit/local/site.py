@@ -21,7 +21,7 @@ from wi_testkit.lab import GRANTS_NAME, Lab
 from wi_testkit.local.api import Api, CallError
 from wi_testkit.local.process import Started
 from wi_testkit.pki import CertificateAuthority
-from wi_testkit.stage.install import NAMESPACE
+from wi_testkit.stage.chart import NAMESPACE
 
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/wi-controller"
 ACCOUNT = "wi-controller"

@@ -8,16 +8,14 @@ from typing import Any
 from wi_testkit.controlplane.progress import Progress
 from wi_testkit.pki import CertificateAuthority
 from wi_testkit.stage import emulators
+from wi_testkit.stage.chart import CHART, DEFINITIONS, NAMESPACE, RELEASE
 from wi_testkit.stage.clusters import Cluster
 from wi_testkit.stage.dns import lead_names, restore_names
 from wi_testkit.stage.emulators import StagedEntra, StagedKeyVault, render_emulators, render_namespace
 from wi_testkit.stage.errors import CommandError, StageError
-from wi_testkit.stage.images import ROOT, ImageSet, ensure_images
+from wi_testkit.stage.images import ImageSet, ensure_images
 from wi_testkit.stage.readiness import diagnose, wait_available, wait_until
 
-CHART = ROOT / "charts" / "workload-identity-operator"
-RELEASE = "workload-identity-operator"
-NAMESPACE = "wi-system"
 ISSUER_HOST = "identity.demo.test"
 ISSUER_URL = f"https://{ISSUER_HOST}"
 NAMES: Mapping[str, str] = {
@@ -70,21 +68,20 @@ class Stage:
         self.cluster.apply(render_emulators(self.images.testkit.name, authority))
 
     def install_chart(self, authority: CertificateAuthority, issuer_url: str, values: Mapping[str, Any]) -> None:
-        """Apply the custom resource definitions and the chart; does not wait for the pods."""
+        """Install the chart, the custom resource definitions with it; does not wait for the pods."""
         namespace = render_namespace(NAMESPACE)
         namespace["metadata"]["labels"][_MARK] = "true"
         self.cluster.apply([namespace, _render_public_tls(authority)])
-        # Helm installs definitions once, and never updates them.
-        self.cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CHART / 'crds'}")
-        self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"--filename={CHART / 'crds'}")
         self._unlock_release()
         own = {
             "image": {"ref": self.images.operator.name, "pullPolicy": "IfNotPresent"},
             "issuer": {"url": issuer_url, "publicTls": {"secretName": _PUBLIC_TLS}},
             "extraCA": authority.pem.decode(),
         }
-        flags = ["--install", "--skip-crds", f"--namespace={NAMESPACE}", "--values=-"]
+        # Definitions outlive a release; those of an aborted run may belong to none.
+        flags = ["--install", "--take-ownership", f"--namespace={NAMESPACE}", "--values=-"]
         self.cluster.helm("upgrade", RELEASE, str(CHART), *flags, stdin=json.dumps(merge(own, values)))
+        self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"--filename={DEFINITIONS}")
 
     def uninstall(self) -> None:
         """Remove everything that :meth:`install` brought; may be called twice."""
@@ -96,7 +93,7 @@ class Stage:
                 self.cluster.helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found")
             for namespace in (NAMESPACE, emulators.NAMESPACE):
                 self.cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=110s")
-            self.cluster.kubectl("delete", f"--filename={CHART / 'crds'}", "--ignore-not-found", "--timeout=60s")
+            self.cluster.kubectl("delete", f"--filename={DEFINITIONS}", "--ignore-not-found", "--timeout=60s")
 
     def require_ours(self) -> None:
         """Raise StageError when the cluster has an installation that the stage did not make."""

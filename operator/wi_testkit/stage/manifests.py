@@ -1,11 +1,8 @@
 """``manifests/install.yaml``: what the chart renders with its defaults, for those who do not use Helm."""
 
-from wi_testkit.controlplane import binaries
-from wi_testkit.controlplane.modules import HELM
 from wi_testkit.controlplane.progress import Progress
-from wi_testkit.stage.commands import run
+from wi_testkit.stage.chart import NAMESPACE, render_chart
 from wi_testkit.stage.images import ROOT
-from wi_testkit.stage.install import CHART, NAMESPACE, RELEASE
 
 TARGET = ROOT / "manifests" / "install.yaml"
 _IMAGE = "workload-identity-operator:0.1.0"
@@ -22,9 +19,7 @@ metadata:
 
 def render_manifests(progress: Progress) -> str:
     """Return the namespace, the definitions and everything else, as one YAML stream."""
-    helm = binaries.find_program(HELM, "helm", progress)
-    flags = [f"--namespace={NAMESPACE}", "--include-crds", "--set", f"image.ref={_IMAGE}"]
-    return _HEAD + run([helm, "template", RELEASE, CHART, *flags])
+    return _HEAD + render_chart({"image": {"ref": _IMAGE}}, progress=progress)
 
 
 def write_manifests(progress: Progress) -> int:
