@@ -11,6 +11,7 @@ import json
 import pytest
 from cryptography import x509
 
+from wi_operator.api import names
 from wi_operator.cluster.errors import ConflictError, NotFoundError, UnreachableError
 from wi_operator.core.clock import FrozenClock
 from wi_operator.federation import certificates
@@ -20,7 +21,7 @@ from wi_operator.federation.timetable import Timetable
 from wi_operator.reconcile import authority, installation, signing_keys
 from wi_operator.reconcile.installation import CHECK_SECONDS, INCOMPLETE_SECONDS, Installation
 from wi_operator.reconcile.public_keys import PublicKeysError
-from wi_operator.reconcile.signing_keys import KIDS_ANNOTATION, SigningKeys
+from wi_operator.reconcile.signing_keys import SigningKeys
 
 NS = "wi-system"
 SECRETS, CONFIGMAPS = f"/api/v1/namespaces/{NS}/secrets", f"/api/v1/namespaces/{NS}/configmaps"
@@ -168,7 +169,7 @@ async def test_a_new_installation_is_complete_and_the_second_look_writes_nothing
     assert await own.ensure() == CHECK_SECONDS
     secret, state = api.kids()
     assert secret == state
-    assert api.objects[KEYS]["metadata"]["annotations"] == {KIDS_ANNOTATION: secret[0]}
+    assert api.objects[KEYS]["metadata"]["annotations"] == {names.KIDS_ANNOTATION: secret[0]}
     bundle = api.objects[f"{CONFIGMAPS}/wi-ca-bundle"]["data"]["ca.crt"]
     assert bundle == own.authority
     for name, host in (
@@ -244,7 +245,7 @@ async def test_an_unreadable_record_is_not_an_absent_one(caplog):
 async def test_a_key_other_than_the_recorded_is_told(caplog):
     api = Api()
     await make(api).ensure()
-    api.objects[KEYS]["metadata"]["annotations"][KIDS_ANNOTATION] = "planted"
+    api.objects[KEYS]["metadata"]["annotations"][names.KIDS_ANNOTATION] = "planted"
     assert await make(api).ensure() == INCOMPLETE_SECONDS
     assert "a signing key is lost" in caplog.text
 
