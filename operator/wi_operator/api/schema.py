@@ -11,6 +11,9 @@ from wi_operator.api.v1alpha1.workload_identity_config import WORKLOAD_IDENTITY_
 
 KINDS = (WORKLOAD_IDENTITY_CONFIG, SECRET_PROVIDER_CREDENTIAL)
 
+UNSEEN = {"observedGeneration": -1}
+"""Status of an object that no controller has looked at: tools that follow kstatus would call it current without one."""
+
 _KEPT = (
     "type", "description", "enum", "pattern", "maxLength", "minLength", "maxItems", "minimum", "format", "default",
     "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-validations",
@@ -56,7 +59,7 @@ def _render_version(kind: Kind) -> dict[str, Any]:
                     "kind": {"type": "string"},
                     "metadata": {"type": "object"},
                     "spec": render_schema(kind.spec),
-                    "status": render_schema(kind.status),
+                    "status": render_schema(kind.status) | {"default": UNSEEN},
                 },
             }
         },
