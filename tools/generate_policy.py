@@ -1,4 +1,5 @@
-"""Write what the issuer compares the cluster's policy of organizations with, from the chart's template.
+"""Write what the cluster's policies are compared with, from the chart's templates: by the issuer that of organizations, by
+``kubectl wi doctor`` all of them.
 
 The API server adds defaults to what the chart installs; they are added here too, and an integration test asks a real one.
 ``--check`` fails when the file is not current.
@@ -14,28 +15,50 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-TEMPLATE = ROOT / "charts/workload-identity-operator/templates/policy-organization.yaml"
+TEMPLATES = ROOT / "charts/workload-identity-operator/templates"
 TARGET = ROOT / "operator/wi_operator/issuer/organization_policy.json"
+ALL = ROOT / "operator/wi_operator/cli/policies.json"
+SELECTORS: dict[str, Any] = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
 
 
 def main() -> int:
-    """Return 1 when the file is not current and was only checked."""
-    policy, binding = yaml.safe_load_all(TEMPLATE.read_text())
-    text = json.dumps({"policy": _complete(policy["spec"]), "binding": binding["spec"]}, indent=1) + "\n"
+    """Return 1 when a file is not current and was only checked."""
+    policies = {name: each for file in sorted(TEMPLATES.glob("policy-*.yaml")) for name, each in _read(file).items()}
+    wanted = {TARGET: policies["wi-organization"], ALL: policies}
+    stale = [file for file, content in wanted.items() if not file.exists() or file.read_text() != _write(content)]
     if "--check" in sys.argv:
-        if TARGET.exists() and TARGET.read_text() == text:
-            return 0
-        print(f"{TARGET.relative_to(ROOT)} is not current; run: make crds")
-        return 1
-    TARGET.write_text(text)
+        for file in stale:
+            print(f"{file.relative_to(ROOT)} is not current; run: make crds")
+        return 1 if stale else 0
+    for file in stale:
+        file.write_text(_write(wanted[file]))
     return 0
+
+
+def _write(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    """Return policy and binding of each name."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in yaml.safe_load_all(file.read_text()):
+        named = found.setdefault(item["metadata"]["name"], {})
+        if item["kind"] == "ValidatingAdmissionPolicy":
+            named["policy"] = _complete(item["spec"])
+        else:
+            named["binding"] = _complete_binding(item["spec"])
+    return found
+
+
+def _complete_binding(spec: dict[str, Any]) -> dict[str, Any]:
+    return {**spec, "matchResources": {**SELECTORS, **spec["matchResources"]}} if "matchResources" in spec else spec
 
 
 def _complete(spec: dict[str, Any]) -> dict[str, Any]:
     constraints = spec["matchConstraints"]
     rules = [{**rule, "scope": "*"} for rule in constraints["resourceRules"]]
-    defaults = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
-    return {**spec, "matchConstraints": {**constraints, **defaults, "resourceRules": rules}}
+    return {**spec, "matchConstraints": {**constraints, **SELECTORS, "resourceRules": rules}}
 
 
 if __name__ == "__main__":

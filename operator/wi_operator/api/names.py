@@ -43,6 +43,8 @@ CONFIRM_ANNOTATION = f"{GROUP}/confirm-published"
 """Likewise: the id of a key whose publication an administrator has seen, where the cluster cannot."""
 ACCEPT_LOSS_ANNOTATION = f"{GROUP}/accept-key-loss"
 """On the record of the signing keys: the id of a lost key that is given up."""
+VERIFY_LABEL = f"{GROUP}/verify-rotation"
+"""On a Job that `kubectl wi verify-rotation` made: the one it is a copy of."""
 ROTATE_NOW_ANNOTATION = f"{GROUP}/rotate-now"
 """On the Secret of the internal CA: any new value stops waiting for pods that do not know the next CA."""
 

@@ -55,10 +55,11 @@ async def read_timetable(client: KubernetesClient) -> tuple[Timetable, tuple[str
         raise Complaint(
             f"The record of the signing keys is unreadable: {error}. Restore ConfigMap wi-issuer-state."
         ) from error
-    return timetable, await _read_held(client)
+    return timetable, await read_held(client)
 
 
-async def _read_held(client: KubernetesClient) -> tuple[str, ...] | None:
+async def read_held(client: KubernetesClient) -> tuple[str, ...] | None:
+    """Return the ids of the keys in the Secret: none without one, ``None`` when its metadata may not be read."""
     try:
         notes = (await client.get_metadata(SECRET))["metadata"].get("annotations") or {}
     except NotFoundError:

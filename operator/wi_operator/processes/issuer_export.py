@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import sys
-import tarfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import BinaryIO
 
 from wi_operator.core.clock import SystemClock
 from wi_operator.core.errors import SettingsError
-from wi_operator.federation.discovery import DISCOVERY_PATH, JWKS_PATH
-from wi_operator.issuer.documents import discovery_body, jwks_body
+from wi_operator.issuer.documents import discovery_body, jwks_body, write_archive, write_files
 from wi_operator.processes.issuer import describe, open_keyring
 from wi_operator.settings import IssuerProcessSettings, load
 
@@ -29,23 +23,9 @@ def export(target: str) -> int:
     keys = keyring.published()
     if not keys:
         raise SettingsError(f"there is no published key in {settings.keys_dir} and {settings.state_dir}")
-    documents = {DISCOVERY_PATH.lstrip("/"): discovery_body(url), JWKS_PATH.lstrip("/"): jwks_body(keys)}
+    discovery, jwks = discovery_body(url), jwks_body(keys)
     if target == STANDARD_OUTPUT:
-        _write_archive(documents, sys.stdout.buffer)
-        return 0
-    try:
-        for name, body in documents.items():
-            file = Path(target) / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(body)
-    except OSError as error:
-        raise SettingsError(f"{target} cannot be written: {error.strerror}") from error
+        write_archive(discovery, jwks, sys.stdout.buffer, SystemClock().now())
+    else:
+        write_files(discovery, jwks, target)
     return 0
-
-
-def _write_archive(documents: Mapping[str, bytes], stream: BinaryIO) -> None:
-    with tarfile.open(fileobj=stream, mode="w|") as archive:
-        for name, body in documents.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode, entry.mtime = len(body), 0o644, int(SystemClock().now())
-            archive.addfile(entry, io.BytesIO(body))
