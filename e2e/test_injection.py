@@ -359,7 +359,7 @@ def test_envfile_serves_an_image_without_python_and_without_command(team, plain_
     assert value not in json.dumps(pod)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_envfile_serves_an_image_without_python_and_without_command")
 def test_a_quote_in_a_value_sets_no_other_variable(team, plain_image, envfile):
     team.set_secret("a", "x'\nAPP_B='evil")
     team.set_secret("b", planted())

@@ -55,15 +55,20 @@ def test_the_kubelet_sees_a_small_sidecar(world, team, worker):
     assert 5 < used < GOAL_MIB
 
 
-@pytest.mark.attack
+def look_into(team, worker, container, path):
+    return team.kubectl("exec", worker.name, "-c", container, "--", "head", "-c", "1", path)
+
+
+@pytest.mark.parametrize("path", ["/proc/1/environ", "/proc/1/maps"])
+def test_a_process_that_nobody_closed_can_be_looked_into(team, worker, path):
+    assert look_into(team, worker, "app", path)
+
+
+@pytest.mark.attack(twin="test_a_process_that_nobody_closed_can_be_looked_into")
 @pytest.mark.parametrize("path", ["/proc/1/environ", "/proc/1/mem", "/proc/1/maps"])
 def test_a_process_of_its_own_user_cannot_look_into_the_sidecar(team, worker, path):
-    look = ("--", "head", "-c", "1", path)
     with pytest.raises(CommandError, match="Permission denied"):
-        team.kubectl("exec", worker.name, "-c", "wi-sidecar", *look)
-    # The twin: where nobody closed it, the same succeeds.
-    if path != "/proc/1/mem":
-        assert team.kubectl("exec", worker.name, "-c", "app", *look)
+        look_into(team, worker, "wi-sidecar", path)
 
 
 def test_kickoffs_survive_a_sidecar_that_ends_at_any_moment(team, worker):

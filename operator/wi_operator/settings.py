@@ -162,6 +162,12 @@ class ControllerProcessSettings(CommonSettings):
     retire_after_seconds: float = Field(
         default=7200, ge=1, description="Time for which a key is published after its successor signs."
     )
+    ca_settle_seconds: float = Field(
+        default=180, ge=0, description="Time for which the internal CA's successor is in the bundle before it may sign."
+    )
+    ca_overlap_seconds: float = Field(
+        default=86400, ge=0, description="Time for which the internal CA stays in the bundle after its successor signs."
+    )
 
     @model_validator(mode="after")
     def _check_retirement(self) -> ControllerProcessSettings:

@@ -247,7 +247,18 @@ async def test_nobody_else_gets_a_handshake(grants, headers, change, status, rea
     assert (answer.status, problem["reason"]) == (status, reason)
 
 
-@pytest.mark.attack
+async def test_who_asks_at_the_allowed_rate_is_served(keyring, kubernetes):
+    index = Index()
+    index.put_namespace(NAMESPACE)
+    frozen = FrozenClock()
+    face = make_face(index, keyring, kubernetes, frozen, pod_rate=2.0, organization_rate=2.0)
+    async with TestClient(TestServer(face.build_app())) as client:
+        for _ in range(40):
+            assert (await client.post("/v1/grants", json={"credentials": ["demo"]}, headers=POD)).status == 200
+            frozen.advance(0.5)
+
+
+@pytest.mark.attack(twin="test_who_asks_at_the_allowed_rate_is_served")
 @pytest.mark.parametrize(("limit", "what"), [("pod_rate", "pod 'team-a/p'"), ("organization_rate", "organization")])
 async def test_who_asks_without_end_is_told_when_to_come_back(keyring, kubernetes, limit, what):
     index = Index()
@@ -282,6 +293,16 @@ async def test_a_new_internal_ca_reaches_pods_that_hold_a_grant(keyring, kuberne
             "/v1/grants", json={"credentials": ["demo"]}, headers=POD | {"If-None-Match": first.headers["ETag"]}
         )
         assert (again.status, (await again.json())["issuerCaBundle"]) == (200, "internal CA and the next one")
+
+
+@pytest.mark.parametrize("disputed", ["", "3f2504e0-4f89-41d3-9a0c-0305e82c3302"])
+async def test_the_controller_is_told_of_an_organization_that_is_not_believed(keyring, kubernetes, disputed):
+    index = Index()
+    index.put_namespace(NAMESPACE)
+    index.disputed = {"team-a": disputed} if disputed else {"team-b": "other"}
+    async with TestClient(TestServer(make_face(index, keyring, kubernetes).build_app())) as client:
+        document = await (await client.post("/v1/handshakes", json=HANDSHAKE, headers=CONTROLLER)).json()
+    assert (document["organization"], document["disputed"]) == (NAMESPACE["metadata"]["uid"], disputed)
 
 
 async def test_a_namespace_whose_organization_is_not_believed_gets_nothing(keyring, kubernetes):

@@ -14,8 +14,6 @@ from wi_operator.federation.hosts import parse_endpoint
 from wi_operator.vaults.azure_sdk import VaultClient
 from wi_testkit.static_issuer import server_context
 
-pytestmark = pytest.mark.attack
-
 TENANT = "11111111-2222-4333-8444-555555555555"
 SCOPE = "https://vault.azure.net/.default"
 ITEM = {"id": "https://demo.vault.azure.net/secrets/a", "attributes": {"enabled": True}}
@@ -126,17 +124,56 @@ async def twin(lab, attacker):
     assert attacker[1] == []
 
 
+async def test_the_vaults_own_answer_is_read(lab):
+    client, vault, _ = lab
+    other = {"id": "https://demo.vault.azure.net/secrets/b", "attributes": {"enabled": True}}
+    vault.answer = lambda request: web.json_response({"value": [ITEM, other], "nextLink": None})
+    assert (await client.list_names(200)).names == ("a", "b")
+
+
+async def test_a_next_page_on_the_vaults_own_host_is_read(lab):
+    client, vault, _ = lab
+    more = {"id": "https://demo.vault.azure.net/secrets/b", "attributes": {"enabled": True}}
+    pages = {"1": ([ITEM], "https://demo.vault.azure.net/secrets?x=2"), "2": ([more], None)}
+
+    def answer(request):
+        items, link = pages[request.query.get("x", "1")]
+        return web.json_response({"value": items, "nextLink": link})
+
+    vault.answer = answer
+    assert (await client.list_names(200)).names == ("a", "b")
+
+
+async def ask_afresh(client, credential):
+    """Let a client that knows no challenge yet read the names; return for what a token was asked."""
+    fresh = VaultClient(client.endpoint, credential, client.session, client.judge_token, client.facts)
+    http_challenge_cache.clear()
+    asked = len(credential.asked)
+    try:
+        await fresh.list_names(200)
+    finally:
+        http_challenge_cache.clear()
+    return credential.asked[asked:]
+
+
+async def test_a_challenge_of_the_vaults_own_service_is_answered(lab):
+    client, _, credential = lab
+    assert await ask_afresh(client, credential)
+
+
 async def refused(client):
     with pytest.raises(DiagnosedError):
         await client.list_names(200)
 
 
+@pytest.mark.attack(twin="test_a_next_page_on_the_vaults_own_host_is_read")
 async def test_a_next_page_on_another_host(lab, attacker):
     client, vault, _ = lab
     vault.answer = lambda request: web.json_response({"value": [ITEM], "nextLink": f"{attacker[0]}/secrets?x=1"})
     await refused(client)
 
 
+@pytest.mark.attack(twin="test_the_vaults_own_answer_is_read")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_to_another_host(lab, attacker, status):
     client, vault, _ = lab
@@ -144,13 +181,11 @@ async def test_a_redirect_to_another_host(lab, attacker, status):
     await refused(client)
 
 
+@pytest.mark.attack(twin="test_a_challenge_of_the_vaults_own_service_is_answered")
 async def test_a_challenge_that_asks_for_a_token_of_another_service(lab):
     client, vault, credential = lab
     vault.resource = "https://graph.microsoft.com"
-    fresh = VaultClient(client.endpoint, credential, client.session, client.judge_token, client.facts)
-    http_challenge_cache.clear()
-    asked = len(credential.asked)
+    before = list(credential.asked)
     with pytest.raises(DiagnosedError):
-        await fresh.list_names(200)
-    assert credential.asked[asked:] == []
-    http_challenge_cache.clear()
+        await ask_afresh(client, credential)
+    assert credential.asked == before

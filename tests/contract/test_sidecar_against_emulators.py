@@ -241,8 +241,8 @@ def test_a_stale_grant_serves_while_the_issuer_gives_no_verdict(sidecar, grants,
     assert any(record["message"] == "stale grant" for record in sidecar.records())
 
 
+@pytest.mark.attack(twin="test_every_kickoff_reads_each_secret_once_and_reuses_the_token")
 @pytest.mark.parametrize("status", [401, 403, 404, 409])
-@pytest.mark.attack
 def test_a_refusal_ends_the_use_of_held_grants_at_once(sidecar, grants, world, status):
     sidecar.launch()
     world.keyvault.forget_requests()
@@ -253,7 +253,7 @@ def test_a_refusal_ends_the_use_of_held_grants_at_once(sidecar, grants, world, s
     assert world.keyvault.requests() == []
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_stale_grant_serves_while_the_issuer_gives_no_verdict")
 def test_a_refused_grant_does_not_come_back_when_the_issuer_is_gone(sidecar, grants, world):
     sidecar.launch()
     world.keyvault.forget_requests()

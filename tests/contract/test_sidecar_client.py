@@ -124,7 +124,7 @@ async def test_chunks_and_interim_answers_are_understood(client, test_ca):
         assert (await client.send(get(server))).body == b"hi"
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_request_is_sent_as_it_is_and_the_answer_read")
 async def test_a_redirect_is_an_answer_and_is_not_followed(client, test_ca):
     async with serving(
         test_ca, b"HTTP/1.1 302 Found\r\nLocation: https://evil.example/\r\nContent-Length: 0\r\n\r\n"
@@ -133,7 +133,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(client, test_ca):
         assert len(server.heads) == 1
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_request_is_sent_as_it_is_and_the_answer_read")
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -152,7 +152,7 @@ async def test_an_answer_that_is_not_whole_is_none(client, test_ca, answer, expe
         assert server.connections == 2
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_the_extra_ca_is_trusted_besides_the_public_ones")
 async def test_a_certificate_of_another_ca_is_refused(test_ca):
     client = HttpClient(trust.cloud_context(""), BUDGETS, SystemClock())
     async with serving(test_ca, OK) as server:
@@ -160,7 +160,7 @@ async def test_a_certificate_of_another_ca_is_refused(test_ca):
         assert server.heads == []
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_request_is_sent_as_it_is_and_the_answer_read")
 async def test_a_certificate_of_another_host_is_refused(client, test_ca):
     async with serving(test_ca, OK, host="other.example") as server:
         assert await failure(client, get(server)) is Failure.TLS
@@ -207,7 +207,7 @@ def test_a_name_that_does_not_exist_is_told(client):
         assert runner.run(failure(client, request)) in {Failure.HOST_UNKNOWN, Failure.DNS}
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_connections_are_kept")
 async def test_words_that_nobody_asked_for_end_a_kept_connection(client, test_ca):
     asked_again = []
 
@@ -228,7 +228,7 @@ async def test_words_that_nobody_asked_for_end_a_kept_connection(client, test_ca
     listener.close()
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_request_is_sent_as_it_is_and_the_answer_read")
 @pytest.mark.parametrize("header", ["Bearer x\r\nx-injected: 1", "Bearer x\nx-injected: 1"])
 async def test_a_header_cannot_become_two(client, test_ca, header):
     async with serving(test_ca, OK) as server:

@@ -86,7 +86,7 @@ async def test_a_user_is_told_to_the_proxy_alone(test_ca):
     assert "proxy-authorization: Basic dTpw\r\n" in proxy.heads[0].replace("Proxy-A", "proxy-a")
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_requests_go_through_one_tunnel_and_the_proxy_sees_no_header")
 async def test_the_certificate_is_checked_through_the_tunnel(test_ca):
     async with proxied(test_ca, host="other.test") as (client, _):
         with pytest.raises(TransportError) as caught:

@@ -82,7 +82,7 @@ async def test_the_next_ca_is_believed_once_a_grant_has_brought_it(issuer, tmp_p
     assert issuer.connections == seen + 1
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_the_next_ca_is_believed_once_a_grant_has_brought_it")
 async def test_a_certificate_of_a_ca_that_no_grant_has_brought_is_refused(issuer, tmp_path):
     sidecar = sidecar_for(issuer, tmp_path)
     await issuer.restart(NEXT)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import attack_scene
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -141,3 +142,17 @@ def lab(test_ca, entra):
     }
     with Lab(test_ca, settings=settings) as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def teams(lab):
+    """The namespaces of the attacks."""
+    attack_scene.make_teams(lab)
+
+
+@pytest.fixture(scope="session")
+def pod(lab, teams):
+    """The honest pod's token."""
+    token = lab.pod_token("team-a", "kick")
+    lab.wait(lambda: lab.grant(token).document.get("grants"), "the first grant")
+    return token

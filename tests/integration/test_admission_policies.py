@@ -88,7 +88,7 @@ def test_the_policies_pass_the_type_checker(cluster):
     }
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_other_pods_are_admitted")
 @pytest.mark.parametrize("value", ["secret://demo/db", "secret:///db", "secret://Malformed", "secret://"])
 def test_a_literal_in_an_unlabelled_pod_is_refused(cluster, value):
     made, complaint = cluster.create(make_pod([("X", "1"), ("DB", value)]), "team-a")
@@ -97,19 +97,29 @@ def test_a_literal_in_an_unlabelled_pod_is_refused(cluster, value):
     assert 'set the label identity.crewai.com/inject: "true"' in complaint
 
 
-@pytest.mark.attack
-def test_a_literal_in_an_init_container_is_refused(cluster):
+def with_init_container(env):
     pod = make_pod()
-    pod["spec"]["initContainers"] = [{**make_pod(REFERENCE)["spec"]["containers"][0], "name": "setup"}]
-    assert "container setup, variable DB" in cluster.create(pod, "team-a")[1]
+    pod["spec"]["initContainers"] = [{**make_pod(env)["spec"]["containers"][0], "name": "setup"}]
+    return pod
 
 
-@pytest.mark.attack
+def test_a_plain_value_in_an_init_container_is_admitted(cluster):
+    assert cluster.create(with_init_container([("DB", "x")]), "team-a")[0]
+
+
+@pytest.mark.attack(twin="test_a_plain_value_in_an_init_container_is_admitted")
+def test_a_literal_in_an_init_container_is_refused(cluster):
+    assert "container setup, variable DB" in cluster.create(with_init_container(REFERENCE), "team-a")[1]
+
+
+@pytest.mark.attack(twin="test_an_injected_pod_is_admitted_under_pod_security_restricted")
 def test_a_labelled_pod_is_refused_when_the_injector_did_not_run(cluster):
     assert "the injector did not run" in cluster.create(make_pod(REFERENCE, "true"), "team-a")[1]
 
 
-@pytest.mark.parametrize("env", [(), [("A", "https://x"), ("B", "my secret://a/b"), ("C", "")]])
+@pytest.mark.parametrize(
+    "env", [(), [("A", "https://x"), ("B", "my secret://a/b"), ("C", "")], [("X", "1"), ("DB", "postgres://demo/db")]]
+)
 def test_other_pods_are_admitted(cluster, env):
     assert cluster.create(make_pod(env), "team-a")[0]
 
@@ -122,18 +132,24 @@ def test_a_pod_from_before_can_be_updated(cluster):
     cluster.must("label", "pod", "kick", "--namespace=before", "a=b", "--overwrite")
 
 
-@pytest.mark.attack
-def test_a_literal_in_an_ephemeral_container_is_refused(cluster):
-    def patch(env):
-        body = {"spec": {"ephemeralContainers": [{"name": "debug", "image": "i", "env": env}]}}
-        return cluster.run(
-            "patch", "pod", "kick", "--namespace=before", "--subresource=ephemeralcontainers", "--dry-run=server",
-            "--type=strategic", f"--patch={json.dumps(body)}",
-        )  # fmt: skip
+def add_ephemeral_container(cluster, value):
+    body = {"spec": {"ephemeralContainers": [{"name": "debug", "image": "i", "env": [{"name": "DB", "value": value}]}]}}
+    return cluster.run(
+        "patch", "pod", "kick", "--namespace=before", "--subresource=ephemeralcontainers", "--dry-run=server",
+        "--type=strategic", f"--patch={json.dumps(body)}",
+    )  # fmt: skip
 
-    assert "container debug, variable DB" in patch([{"name": "DB", "value": "secret://demo/db"}]).stderr
+
+def test_a_plain_value_in_an_ephemeral_container_is_admitted(cluster):
     # The containers of the pod itself are from before the policy.
-    assert patch([{"name": "DB", "value": "x"}]).returncode == 0
+    assert add_ephemeral_container(cluster, "x").returncode == 0
+
+
+@pytest.mark.attack(twin="test_a_plain_value_in_an_ephemeral_container_is_admitted")
+def test_a_literal_in_an_ephemeral_container_is_refused(cluster):
+    done = add_ephemeral_container(cluster, "secret://demo/db")
+    assert "container debug, variable DB" in done.stderr
+    assert done.returncode
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -209,44 +225,83 @@ def managers(cluster):
     cluster.wait_for(lambda: cluster.create(make_credential(config="other"), "team-a", user="of-azure")[0] is None)
 
 
-@pytest.mark.attack
-@pytest.mark.parametrize(
-    ("user", "config", "is_allowed"),
-    [
-        ("of-azure", "azure", True),
-        ("of-azure", "other", False),
-        # The default may be another config tomorrow: use of one by name is not enough.
-        ("of-azure", "", False),
-        ("of-all", "other", True),
-        ("of-all", "", True),
-    ],
-)
-def test_linking_a_config_needs_the_verb_use_on_it(cluster, managers, user, config, is_allowed):
-    made, complaint = cluster.create(make_credential(config=config), "team-a", user=user)
-    assert bool(made) is is_allowed
-    assert is_allowed or f"UseNotAllowed: {user} may not use" in complaint
-    assert is_allowed or (f"team-a/{config}" if config else "on all of its workloadidentityconfigs") in complaint
+@pytest.mark.parametrize(("user", "config"), [("of-azure", "azure"), ("of-all", "other"), ("of-all", "")])
+def test_who_may_use_a_config_may_link_it(cluster, managers, user, config):
+    assert cluster.create(make_credential(config=config), "team-a", user=user)[0]
+
+
+@pytest.mark.attack(twin="test_who_may_use_a_config_may_link_it")
+def test_a_link_without_use(cluster, managers):
+    made, complaint = cluster.create(make_credential(config="other"), "team-a", user="of-azure")
+    assert made is None
+    assert "UseNotAllowed: of-azure may not use" in complaint
+    assert "team-a/other" in complaint
+
+
+@pytest.mark.attack(twin="test_who_may_use_a_config_may_link_it")
+def test_an_omitted_reference(cluster, managers):
+    """The default may be another config tomorrow: use of one by name is not enough."""
+    made, complaint = cluster.create(make_credential(config=""), "team-a", user="of-azure")
+    assert made is None
+    assert "on all of its workloadidentityconfigs" in complaint
 
 
 def test_static_credentials_need_no_config(cluster, managers):
     assert cluster.create(make_credential(config="", authMethod="ClientSecret"), "team-a", user="of-azure")[0]
 
 
-@pytest.mark.attack
-def test_a_new_vault_is_a_new_use_and_a_test_is_none(cluster, managers):
-    cluster.must("create", item=make_credential("linked", config="other"))
+NEW_VAULT = {"azureKeyVault": {"vaultUrl": "https://mine.vault.azure.net"}}
+NEW_DEFAULT = {"default": True}
+NO_LINK = {"workloadIdentityRef": None}
 
-    def patch(change, user):
+
+@pytest.fixture(scope="module")
+def linked(cluster, managers):
+    """Credentials of the configs ``other`` and ``azure``; return how to change one of them by dry run."""
+    cluster.must("create", item=make_credential("of-other", config="other"))
+    cluster.must("create", item=make_credential("of-azure", config="azure"))
+
+    def patch(name, user, spec=None, **metadata):
+        change = {"spec": spec or {}, "metadata": metadata}
         flags = ["--namespace=team-a", "--type=merge", f"--patch={json.dumps(change)}", "--dry-run=server"]
-        return cluster.run("patch", "spcred", "linked", *flags, user=user)
+        return cluster.run("patch", "spcred", name, *flags, user=user)
 
-    vault = {"spec": {"azureKeyVault": {"vaultUrl": "https://mine.vault.azure.net"}}}
-    link = {"spec": {"workloadIdentityRef": {"name": "azure"}}}
-    test = {"metadata": {"annotations": {"identity.crewai.com/test-connection": "1"}}}
-    assert "UseNotAllowed" in patch(vault, "of-azure").stderr
-    assert patch(vault, "of-all").returncode == 0
-    assert patch(link, "of-azure").returncode == 0
-    assert patch(test, "of-azure").returncode == 0
+    return patch
+
+
+@pytest.mark.parametrize(
+    ("name", "user", "spec"),
+    [
+        ("of-other", "of-all", NEW_VAULT),
+        ("of-other", "of-all", NEW_DEFAULT),
+        ("of-azure", "of-all", NO_LINK),
+        ("of-azure", "of-azure", NEW_VAULT),
+        ("of-azure", "of-azure", NEW_DEFAULT),
+        ("of-other", "of-azure", {"workloadIdentityRef": {"name": "azure"}}),
+    ],
+)
+def test_who_may_use_a_config_may_change_what_is_linked_to_it(linked, name, user, spec):
+    assert linked(name, user, spec).returncode == 0
+
+
+@pytest.mark.attack(twin="test_who_may_use_a_config_may_change_what_is_linked_to_it")
+def test_somebody_elses_link_pointed_at_another_vault(linked):
+    assert "UseNotAllowed" in linked("of-other", "of-azure", NEW_VAULT).stderr
+
+
+@pytest.mark.attack(twin="test_who_may_use_a_config_may_change_what_is_linked_to_it")
+def test_a_default_flipped_to_somebody_elses_link(linked):
+    """References without a credential's name would go through the config that one may not use."""
+    assert "UseNotAllowed" in linked("of-other", "of-azure", NEW_DEFAULT).stderr
+
+
+@pytest.mark.attack(twin="test_who_may_use_a_config_may_change_what_is_linked_to_it")
+def test_a_link_that_is_taken_away_to_wait_for_a_flipped_default(linked):
+    assert "on all of its workloadidentityconfigs" in linked("of-azure", "of-azure", NO_LINK).stderr
+
+
+def test_a_test_of_the_connection_is_no_use(linked):
+    assert linked("of-other", "of-azure", annotations={"identity.crewai.com/test-connection": "1"}).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -287,45 +342,73 @@ def annotate(cluster, value, *flags, user=None):
     )
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_whoever_may_bind_may_set")
 @pytest.mark.parametrize("flags", [[], ["--subresource=status"]])
 def test_a_tenant_cannot_take_an_organization(cluster, tenant, flags):
     done = annotate(cluster, UUID, *flags, user=tenant)
     assert f"needs the verb bind on organizations.identity.crewai.com {UUID}" in done.stderr
     assert done.returncode
-    assert annotate(cluster, UUID, *flags).returncode == 0
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_whoever_may_bind_may_set_by_finalize")
 def test_a_tenant_cannot_take_one_by_finalize(cluster, tenant):
-    item = json.loads(cluster.must("get", "namespace", "tenants", "--output=json"))
-    item["metadata"]["annotations"] = {ORGANIZATION: UUID}
-    done = cluster.run("replace", "--raw=/api/v1/namespaces/tenants/finalize", item=item, user=tenant)
+    done = finalize(cluster, UUID, tenant)
     assert "needs the verb bind" in done.stderr
     assert ORGANIZATION not in cluster.must("get", "namespace", "tenants", "--output=json")
 
 
-@pytest.mark.attack
+def finalize(cluster, value, user):
+    item = json.loads(cluster.must("get", "namespace", "tenants", "--output=json"))
+    item["metadata"]["annotations"] = {ORGANIZATION: value}
+    return cluster.run("replace", "--raw=/api/v1/namespaces/tenants/finalize", item=item, user=user)
+
+
+def test_whoever_may_bind_may_set_by_finalize(cluster, tenant):
+    try:
+        assert OTHER_UUID in finalize(cluster, OTHER_UUID, tenant).stdout
+        assert OTHER_UUID in cluster.must("get", "namespace", "tenants", "--output=json")
+    finally:
+        cluster.must("annotate", "namespace", "tenants", f"{ORGANIZATION}-")
+
+
+@pytest.mark.attack(twin="test_whoever_may_bind_may_create_a_namespace_of_it")
 def test_a_tenant_cannot_create_a_namespace_of_an_organization(cluster, tenant):
-    def namespace(value):
-        metadata = {"name": "new", "annotations": {ORGANIZATION: value}}
-        return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-
-    assert "needs the verb bind" in cluster.create(namespace(UUID), "default", user=tenant)[1]
-    assert cluster.create(namespace(OTHER_UUID), "default", user=tenant)[0]
+    made, complaint = cluster.create(namespace_of(UUID), "default", user=tenant)
+    assert made is None
+    assert "needs the verb bind" in complaint
 
 
-def test_whoever_may_bind_may_set(cluster, tenant):
-    assert annotate(cluster, OTHER_UUID, user=tenant).returncode == 0
+def namespace_of(organization):
+    metadata = {"name": "new", "annotations": {ORGANIZATION: organization}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
-@pytest.mark.attack
+def test_whoever_may_bind_may_create_a_namespace_of_it(cluster, tenant):
+    assert cluster.create(namespace_of(OTHER_UUID), "default", user=tenant)[0]
+
+
+@pytest.mark.parametrize("flags", [[], ["--subresource=status"]])
+def test_whoever_may_bind_may_set(cluster, tenant, flags):
+    assert annotate(cluster, OTHER_UUID, *flags, user=tenant).returncode == 0
+
+
+@pytest.mark.attack(twin="test_whoever_may_bind_may_leave")
 @pytest.mark.parametrize("value", [None, OTHER_UUID])
 def test_leaving_an_organization_needs_bind_on_it(cluster, tenant, value):
     cluster.must("annotate", "namespace", "tenants", f"{ORGANIZATION}={UUID}")
     try:
-        assert f"organizations.identity.crewai.com {UUID}" in annotate(cluster, value, user=tenant).stderr
-        assert annotate(cluster, value).returncode == 0
+        done = annotate(cluster, value, user=tenant)
+        assert f"organizations.identity.crewai.com {UUID}" in done.stderr
+        assert done.returncode
+    finally:
+        cluster.must("annotate", "namespace", "tenants", f"{ORGANIZATION}-")
+
+
+@pytest.mark.parametrize(("value", "user"), [(None, "tenant"), (UUID, None)])
+def test_whoever_may_bind_may_leave(cluster, tenant, value, user):
+    cluster.must("annotate", "namespace", "tenants", f"{ORGANIZATION}={OTHER_UUID}")
+    try:
+        assert annotate(cluster, value, user=user).returncode == 0
     finally:
         cluster.must("annotate", "namespace", "tenants", f"{ORGANIZATION}-")
 

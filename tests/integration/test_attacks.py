@@ -1,4 +1,4 @@
-"""Attempts to get what one must not, with real tokens of a real API server; each beside the honest one that succeeds."""
+"""Attempts with tokens, at the issuer's doors; real tokens of a real API server."""
 
 import base64
 import hashlib
@@ -7,122 +7,102 @@ import json
 import socket
 import ssl
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 
 import jwt
 import pytest
+from attack_scene import (
+    AUDIENCE,
+    CONTROLLER,
+    OTHER_CLIENT,
+    OURS,
+    THEIRS,
+    assert_granted,
+    assert_rejected,
+    config,
+    fails,
+)
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from wi_testkit.controlplane.errors import ControlPlaneError
 from wi_testkit.lab import GRANTS_NAME, unsigned
 
-pytestmark = pytest.mark.attack
-
-OURS = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
-THEIRS = "3f2504e0-4f89-41d3-9a0c-0305e82c3302"
-GROUP = "identity.crewai.com"
-TENANT = "11111111-2222-4333-8444-555555555555"
-CLIENT, OTHER_CLIENT = "99999999-8888-4777-8666-555555555555", "99999999-8888-4777-8666-555555555556"
-AUDIENCE = "api://AzureADTokenExchange"
-CONTROLLER = "wi-controller"
-
-
-def config(name, namespace="team-a", **azure):
-    block = {"tenantId": TENANT, "clientId": CLIENT} | azure
-    return _object("WorkloadIdentityConfig", name, namespace, {"provider": "Azure", "azure": block})
-
-
-def credential(name, namespace="team-a", vault="https://demo.vault.azure.net", **spec):
-    block = {"provider": "AzureKeyVault", "azureKeyVault": {"vaultUrl": vault}}
-    return _object(
-        "SecretProviderCredential", name, namespace, block | {"workloadIdentityRef": {"name": "azure"}} | spec
-    )
-
-
-def _object(kind, name, namespace, spec):
-    metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": f"{GROUP}/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def teams(lab):
-    """Two namespaces of two organizations, and accounts of the controller's name in the right and in a wrong place."""
-    lab.add_namespace("team-a", OURS)
-    lab.add_namespace("team-b", THEIRS)
-    for namespace in ("team-a", "team-b"):
-        lab.add_pod(namespace, "kick")
-    for namespace in ("wi-system", "team-b"):
-        lab.apply(
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": CONTROLLER, "namespace": namespace}}
-        )
-        lab.add_pod(namespace, CONTROLLER, CONTROLLER)
-    lab.apply(config("azure"), credential("demo"), credential("picky", allowedServiceAccounts=["other"]))
-    lab.apply(credential("secret-of-b", "team-b"), config("azure", "team-b"))
-
-
-@pytest.fixture(scope="module")
-def pod(lab, teams):
-    """The honest pod's token; its grant is the twin of most attacks."""
-    token = lab.pod_token("team-a", "kick")
-    lab.wait(lambda: lab.grant(token).document.get("grants"), "the first grant")
-    return token
-
 
 @pytest.fixture(autouse=True)
-def twin(lab, pod):
-    """Before and after every attack the honest request succeeds."""
+def honest(lab, pod):
+    """Before and after every attack the honest request succeeds: no attack has broken what it attacked."""
     assert_granted(lab.grant(pod))
     yield
     assert_granted(lab.grant(pod))
 
 
-def assert_granted(answer):
-    assert answer.status == 200, answer
-    (grant,) = answer.document["grants"]
-    _, claims = unsigned(grant["assertion"])
-    assert claims["sub"] == f"organization:{OURS}"
-
-
-def assert_rejected(answer, status=401, reason="TokenRejected"):
-    assert (answer.status, answer.reason) == (status, reason), answer
-    assert answer.document["remedy"]
-    assert "grants" not in answer.document
-
-
 # --- tokens -----------------------------------------------------------------------------------------------------
 
 
+def test_the_honest_pod_is_granted(lab):
+    answer = lab.grant(lab.pod_token("team-a", "kick"))
+    assert_granted(answer)
+    assert answer.document["refusals"] == []
+
+
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 @pytest.mark.parametrize("audience", ["", "wi-issuer-controller", "api://AzureADTokenExchange", "vault"])
 def test_a_token_for_another_audience(lab, audience):
     assert_rejected(lab.grant(lab.pod_token("team-a", "kick", audience=audience)))
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 def test_an_unbound_token(lab):
     assert_rejected(lab.grant(lab.mint_token("team-a")))
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 def test_a_token_bound_to_a_secret(lab):
     lab.plane.run_kubectl("create", "secret", "generic", "anchor", "--namespace=team-a")
     assert_rejected(lab.grant(lab.mint_token("team-a", bound=("Secret", "anchor"))))
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 def test_a_token_bound_to_a_node(lab):
     lab.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
     assert_rejected(lab.grant(lab.mint_token("team-a", bound=("Node", "node-1"))))
 
 
-def test_a_nodes_own_right_to_tokens_ends_at_its_pods(lab):
+def token_for_node(lab, pod):
+    """Ask for a pod's token as the kubelet of node-1 does."""
     node = lab.plane.mint_kubeconfig("system:node:node-1", ["system:nodes"])
+    uid = lab.read("pod", pod, "team-a")["metadata"]["uid"]
+    return lab.plane.run_kubectl(
+        f"--kubeconfig={node}", "create", "token", "worker", "--namespace=team-a", "--audience=wi-issuer",
+        "--bound-object-kind=Pod", f"--bound-object-name={pod}", f"--bound-object-uid={uid}",
+    ).strip()  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def on_node(lab, teams):
+    """A pod that runs on node-1."""
+    lab.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+    spec = {"serviceAccountName": "worker", "nodeName": "node-1", "containers": [{"name": "app", "image": "unused"}]}
+    # As the webhook leaves it: the API server lets a node ask for the audiences that its pods' volumes name.
+    sources = [{"serviceAccountToken": {"audience": "wi-issuer", "path": "token"}}]
+    spec["volumes"] = [{"name": "token", "projected": {"sources": sources}}]
+    head = {"name": "on-node", "namespace": "team-a"}
+    lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": head, "spec": spec})
+    lab.wait(lambda: not fails(token_for_node, lab, "on-node"), "the node's right")
+    return "on-node"
+
+
+def test_a_node_may_have_the_tokens_of_its_own_pods(lab, on_node):
+    assert_granted(lab.grant(token_for_node(lab, on_node)))
+
+
+@pytest.mark.attack(twin="test_a_node_may_have_the_tokens_of_its_own_pods")
+def test_a_nodes_own_right_to_tokens_ends_at_its_pods(lab, on_node):
     with pytest.raises(ControlPlaneError, match=r"[Ff]orbidden"):
-        lab.plane.run_kubectl(
-            f"--kubeconfig={node}", "create", "token", "worker", "--namespace=team-a", "--audience=wi-issuer",
-            "--bound-object-kind=Pod", "--bound-object-name=kick",
-        )  # fmt: skip
+        token_for_node(lab, "kick")
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 def test_the_token_of_a_deleted_pod(lab):
     lab.add_pod("team-a", "short-lived")
     token = lab.pod_token("team-a", "short-lived")
@@ -133,6 +113,7 @@ def test_the_token_of_a_deleted_pod(lab):
     assert_rejected(lab.grant(token))
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 def test_a_pod_made_anew_under_the_same_name_is_another_pod(lab):
     lab.add_pod("team-a", "phoenix")
     old = lab.pod_token("team-a", "phoenix")
@@ -154,18 +135,30 @@ def stranger():
     return rsa.generate_private_key(65537, 2048)
 
 
-def test_an_expired_token_with_the_api_servers_own_signature(lab, pod):
-    """Nobody has that key; even so the end of a token is its end, and the twin shows that the forgery is as good as real."""
-    own = load_pem_private_key(lab.plane.service_account_keys.key.read_bytes(), password=None)
-    now = int(time.time())
+@pytest.fixture(scope="module")
+def own(lab):
+    """The API server's own key, which nobody else has."""
+    return load_pem_private_key(lab.plane.service_account_keys.key.read_bytes(), password=None)
+
+
+def test_a_token_signed_as_the_api_server_signs_is_granted(lab, pod, own):
+    """The forgeries below are as good as real, but for the one thing that each lacks."""
     assert_granted(lab.grant(forge(pod, own)))
+
+
+@pytest.mark.attack(twin="test_a_token_signed_as_the_api_server_signs_is_granted")
+def test_an_expired_token_with_the_api_servers_own_signature(lab, pod, own):
+    """Even so the end of a token is its end."""
+    now = int(time.time())
     assert_rejected(lab.grant(forge(pod, own, iat=now - 7200, nbf=now - 7200, exp=now - 3600)))
 
 
+@pytest.mark.attack(twin="test_a_token_signed_as_the_api_server_signs_is_granted")
 def test_a_self_made_token_under_the_real_kid(lab, pod, stranger):
     assert_rejected(lab.grant(forge(pod, stranger)))
 
 
+@pytest.mark.attack(twin="test_a_token_signed_as_the_api_server_signs_is_granted")
 def test_a_kid_that_leads_to_a_key_of_the_attackers(lab, pod, stranger):
     jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(stranger.public_key()))
     for header in ({"jwk": jwk}, {"jku": "https://localhost/keys", "kid": "mine"}, {"kid": "../../ca.crt"}):
@@ -176,6 +169,7 @@ def encode(document):
     return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
 
 
+@pytest.mark.attack(twin="test_a_token_signed_as_the_api_server_signs_is_granted")
 @pytest.mark.parametrize("algorithm", ["none", "None", "nOnE"])
 def test_a_token_without_signature(lab, pod, algorithm):
     head, body = unsigned(pod)
@@ -183,9 +177,9 @@ def test_a_token_without_signature(lab, pod, algorithm):
         assert_rejected(lab.grant(f"{encode(head | {'alg': algorithm})}.{encode(body)}.{signature}"))
 
 
-def test_hs256_with_the_public_key_as_secret(lab, pod):
+@pytest.mark.attack(twin="test_a_token_signed_as_the_api_server_signs_is_granted")
+def test_hs256_with_the_public_key_as_secret(lab, pod, own):
     """By hand: no library lets one do that any more."""
-    own = load_pem_private_key(lab.plane.service_account_keys.key.read_bytes(), password=None)
     head, body = unsigned(pod)
     for public in (
         lab.plane.service_account_keys.certificate.read_bytes(),
@@ -196,6 +190,7 @@ def test_hs256_with_the_public_key_as_secret(lab, pod):
         assert_rejected(lab.grant(f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"))
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 def test_a_real_token_with_another_namespace_written_in(lab, pod):
     head, body = unsigned(pod)
     body["sub"] = "system:serviceaccount:team-b:worker"
@@ -203,6 +198,7 @@ def test_a_real_token_with_another_namespace_written_in(lab, pod):
     assert_rejected(lab.grant(f"{encode(head)}.{encode(body)}.{pod.split('.')[2]}"))
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 def test_an_assertion_of_ours_is_no_key_to_more_of_them(lab, pod):
     assertion = lab.grant(pod).document["grants"][0]["assertion"]
     assert_rejected(lab.grant(assertion))
@@ -211,12 +207,14 @@ def test_an_assertion_of_ours_is_no_key_to_more_of_them(lab, pod):
     assert claims["aud"] == AUDIENCE
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 @pytest.mark.parametrize("scheme", ["Basic {}", "bearer {}", "Token {}", "{}", "Bearer", "Bearer {} {}", ""])
 def test_a_token_that_is_not_presented_as_a_bearer(lab, pod, scheme):
     headers = {"Authorization": scheme.format(pod, pod)} if scheme else {}
     assert_rejected(lab.grant("", headers=headers))
 
 
+@pytest.mark.attack(twin="test_the_honest_pod_is_granted")
 def test_a_token_in_the_query(lab, pod):
     assert_rejected(lab.ask(f"/v1/grants?access_token={pod}", {"credentials": ["demo"]}))
 
@@ -224,6 +222,15 @@ def test_a_token_in_the_query(lab, pod):
 # --- what the body may say --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("namespace", "name", "organization"), [("team-a", "demo", OURS), ("team-b", "secret-of-b", THEIRS)]
+)
+def test_each_namespace_is_granted_what_is_its_own(lab, namespace, name, organization):
+    (grant,) = lab.grant(lab.pod_token(namespace, "kick"), name).document["grants"]
+    assert (grant["credential"], unsigned(grant["assertion"])[1]["sub"]) == (name, f"organization:{organization}")
+
+
+@pytest.mark.attack(twin="test_each_namespace_is_granted_what_is_its_own")
 def test_the_token_of_another_namespace_gets_that_namespace_and_nothing_of_ours(lab):
     token = lab.pod_token("team-b", "kick")
     answer = lab.grant(token, "demo", "secret-of-b")
@@ -233,6 +240,26 @@ def test_the_token_of_another_namespace_gets_that_namespace_and_nothing_of_ours(
     assert (refusal["credential"], refusal["reason"]) == ("demo", "CredentialNotFound")
 
 
+def test_who_holds_a_grant_is_told_that_nothing_changed(lab, pod):
+    tag = lab.grant(pod).headers["ETag"]
+    assert lab.grant(pod, headers={"If-None-Match": tag}).status == 304
+
+
+@pytest.mark.attack(twin="test_who_holds_a_grant_is_told_that_nothing_changed")
+def test_a_tag_captured_from_another_pod_confirms_nothing(lab, pod):
+    tag = lab.grant(pod, "demo").headers["ETag"]
+    answer = lab.grant(lab.pod_token("team-b", "kick"), "demo", headers={"If-None-Match": tag})
+    assert (answer.status, answer.document["organization"]) == (200, THEIRS)
+
+
+def test_a_body_of_many_names_is_answered(lab, pod):
+    answer = lab.grant(pod, "demo", *[f"{'x' * 240}-{number}" for number in range(63)])
+    assert answer.status == 200, answer
+    assert [grant["credential"] for grant in answer.document["grants"]] == ["demo"]
+    assert len(answer.document["refusals"]) == 63
+
+
+@pytest.mark.attack(twin="test_a_body_of_many_names_is_answered")
 @pytest.mark.parametrize(
     "member",
     [
@@ -245,6 +272,7 @@ def test_a_body_that_names_more_than_credentials(lab, pod, member):
     assert_rejected(answer, 400, "MalformedRequest")
 
 
+@pytest.mark.attack(twin="test_each_namespace_is_granted_what_is_its_own")
 @pytest.mark.parametrize(
     "name", ["team-b/secret-of-b", "../team-b/secret-of-b", "secret-of-b", "demo\u0000", "DEMO", "*"]
 )
@@ -254,9 +282,14 @@ def test_a_name_that_would_lead_elsewhere(lab, pod, name):
     assert answer.document["refusals"][0]["reason"] == "CredentialNotFound"
 
 
+@pytest.mark.attack(twin="test_an_account_that_the_credential_admits")
 def test_an_account_that_the_credential_does_not_admit(lab, pod):
-    (refusal,) = lab.grant(pod, "picky").document["refusals"]
-    assert refusal["reason"] == "ServiceAccountNotAllowed"
+    document = lab.grant(pod, "picky").document
+    assert [refusal["reason"] for refusal in document["refusals"]] == ["ServiceAccountNotAllowed"]
+    assert document["grants"] == []
+
+
+def test_an_account_that_the_credential_admits(lab):
     lab.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "other", "namespace": "team-a"}})
     lab.add_pod("team-a", "admitted", "other")
     assert_granted(lab.grant(lab.pod_token("team-a", "admitted", "other"), "picky"))
@@ -289,33 +322,61 @@ def door(lab):
     enter()
 
 
+def test_the_controller_is_let_in(lab):
+    answer = lab.ask("/v1/handshakes", handshake_body(lab), controller_token(lab))
+    assert (answer.status, answer.document["organization"]) == (200, OURS), answer
+    assert unsigned(answer.document["assertion"])[1]["sub"] == f"organization:{OURS}"
+
+
+@pytest.mark.attack(twin="test_the_controller_is_let_in")
 def test_a_pod_at_the_controllers_door(lab, pod, door):
     assert_rejected(lab.ask("/v1/handshakes", handshake_body(lab), pod))
     other = lab.pod_token("team-a", "kick", audience="wi-issuer-controller")
     assert_rejected(lab.ask("/v1/handshakes", handshake_body(lab), other), 403, "NotTheController")
 
 
+@pytest.mark.attack(twin="test_the_controller_is_let_in")
 def test_the_controllers_account_with_the_pods_audience(lab, door):
     token = controller_token(lab, audience="wi-issuer")
     assert_rejected(lab.ask("/v1/handshakes", handshake_body(lab), token))
 
 
+@pytest.mark.attack(twin="test_the_controller_is_let_in")
 def test_an_account_of_the_controllers_name_elsewhere(lab, door):
     token = controller_token(lab, "team-b")
     assert_rejected(lab.ask("/v1/handshakes", handshake_body(lab), token), 403, "NotTheController")
 
 
+@pytest.mark.attack(twin="test_the_controller_is_let_in")
 def test_an_unbound_token_of_the_controllers_account(lab, door):
     token = lab.mint_token("wi-system", CONTROLLER, audience="wi-issuer-controller")
     assert_rejected(lab.ask("/v1/handshakes", handshake_body(lab), token))
 
 
+@pytest.mark.attack(twin="test_the_controller_is_let_in")
 @pytest.mark.parametrize("changes", [{"generation": 99}, {"generation": 0}, {"uid": "another"}])
 def test_a_handshake_about_another_state_of_the_config(lab, door, changes):
     answer = lab.ask("/v1/handshakes", handshake_body(lab, **changes), controller_token(lab))
     assert_rejected(answer, 409, "StaleGeneration")
 
 
+@pytest.mark.attack(twin="test_the_controller_is_let_in")
+def test_a_captured_handshake_replayed_after_the_config_changed(lab, door):
+    captured = handshake_body(lab)
+    lab.apply(config("azure", clientId=OTHER_CLIENT))
+    try:
+        lab.wait(
+            lambda: lab.ask("/v1/handshakes", handshake_body(lab), controller_token(lab)).status == 200, "the change"
+        )
+        assert_rejected(lab.ask("/v1/handshakes", captured, controller_token(lab)), 409, "StaleGeneration")
+    finally:
+        lab.apply(config("azure"))
+        lab.wait(
+            lambda: lab.ask("/v1/handshakes", handshake_body(lab), controller_token(lab)).status == 200, "the way back"
+        )
+
+
+@pytest.mark.attack(twin="test_the_controller_is_let_in")
 @pytest.mark.parametrize(
     "changes", [{"organization": THEIRS}, {"audience": "x"}, {"clientId": "x"}, {"generation": "1"}]
 )
@@ -324,6 +385,12 @@ def test_a_handshake_that_brings_its_own_claims(lab, door, changes):
     assert_rejected(answer, 400, "MalformedRequest")
 
 
+def test_the_public_documents_are_on_the_public_port(lab):
+    assert lab.fetch("/.well-known/openid-configuration")["issuer"] == lab.url
+    assert lab.fetch("/oauth2/jwks")["keys"]
+
+
+@pytest.mark.attack(twin="test_the_public_documents_are_on_the_public_port")
 def test_the_internal_doors_are_not_on_the_public_port(lab, pod):
     context = ssl.create_default_context(cadata=lab.authority.pem.decode())
     for path in ("/v1/grants", "/v1/handshakes", "/metrics", "/livez", "/"):
@@ -334,6 +401,7 @@ def test_the_internal_doors_are_not_on_the_public_port(lab, pod):
             assert connection.recv(64).startswith(b"HTTP/1.1 404"), path
 
 
+@pytest.mark.attack(twin="test_a_body_of_many_names_is_answered")
 def test_a_body_that_is_too_large_or_never_ends(lab, pod):
     assert lab.ask("/v1/grants", {"credentials": ["x" * 70_000]}, pod).status == 413
     with socket.create_connection(("127.0.0.1", lab.ports[1])) as plain:
@@ -342,225 +410,3 @@ def test_a_body_that_is_too_large_or_never_ends(lab, pod):
         connection.sendall(f"{head}Authorization: Bearer {pod}\r\n\r\n{{".encode())
         connection.settimeout(15)
         assert connection.recv(64).startswith(b"HTTP/1.1 408")
-
-
-# --- whose a namespace is ---------------------------------------------------------------------------------------
-
-
-def as_tenant(lab, *arguments, stdin=None):
-    tenant = lab.plane.mint_kubeconfig("tenant")
-    return lab.plane.run_kubectl(f"--kubeconfig={tenant}", *arguments, stdin=stdin)
-
-
-@pytest.fixture(scope="module")
-def tenant(lab):
-    """Somebody who may do everything with namespaces, and with pods, but bind an organization."""
-    rules = [
-        {"apiGroups": [""], "resources": ["namespaces", "namespaces/status", "namespaces/finalize"], "verbs": ["*"]},
-    ]
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": "t"},
-        "rules": rules,
-    }
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "t"}
-    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "tenant"}
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "t"},
-        "roleRef": reference, "subjects": [subject],
-    }  # fmt: skip
-    lab.apply(role, binding)
-    lab.add_namespace("team-c")
-    lab.wait(lambda: is_refused(lab, "replace", "--raw", "/api/v1/namespaces/team-c"), "the policy in force")
-
-
-def is_refused(lab, *arguments):
-    try:
-        as_tenant(lab, *arguments, "--filename=-", stdin=json.dumps(claimed(lab)))
-    except ControlPlaneError as error:
-        return "needs the verb bind" in str(error)
-    return False
-
-
-def claimed(lab):
-    item = lab.read("namespace", "team-c")
-    item["metadata"].setdefault("annotations", {})[f"{GROUP}/organization"] = OURS
-    return item
-
-
-@pytest.mark.parametrize("way", ["", "/status", "/finalize"])
-def test_a_tenant_that_annotates_its_namespace(lab, tenant, way):
-    assert is_refused(lab, "replace", "--raw", f"/api/v1/namespaces/team-c{way}")
-    # The same change without the annotation is allowed: it is the organization that is refused.
-    plain = lab.read("namespace", "team-c")
-    plain["metadata"]["labels"]["touched"] = "yes"
-    as_tenant(lab, "replace", "--raw", f"/api/v1/namespaces/team-c{way}", "--filename=-", stdin=json.dumps(plain))
-    lab.add_pod("team-c", "kick")
-    answer = lab.grant(lab.pod_token("team-c", "kick"))
-    assert answer.document["organization"] == lab.read("namespace", "team-c")["metadata"]["uid"]
-
-
-def test_an_organization_that_was_set_behind_the_policys_back(lab, tenant):
-    """The cluster's policy is away for a moment: what was set then is not believed, also after the repair."""
-    lab.add_namespace("team-d")
-    lab.add_pod("team-d", "kick")
-    own = lab.read("namespace", "team-d")["metadata"]["uid"]
-    token = lab.pod_token("team-d", "kick")
-    lab.wait(lambda: lab.grant(token).document.get("organization") == own, "the implicit organization")
-    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/wi-organization"
-    binding = json.loads(lab.plane.run_kubectl("get", "--raw", path))
-    lab.plane.run_kubectl("delete", "--raw", path)
-    annotation = f"{GROUP}/organization={OURS}"
-    lab.wait(
-        lambda: not _fails(as_tenant, lab, "annotate", "--overwrite", "namespace", "team-d", annotation), "the gap"
-    )
-    lab.wait(lambda: "OrganizationDisputed" in lab.log("issuer-0"), "the alarm")
-    refused = lab.grant(token)
-    assert refused.document.get("organization", "") != OURS, refused
-    del binding["metadata"]["uid"], binding["metadata"]["resourceVersion"], binding["metadata"]["managedFields"]
-    lab.apply(binding)
-    lab.wait(lambda: "in force again" in lab.log("issuer-0"), "the repair")
-    assert lab.grant(token).document.get("organization", "") != OURS
-    # An administrator sets it anew, and it counts.
-    lab.plane.run_kubectl("annotate", "namespace", "team-d", f"{GROUP}/organization-")
-    lab.wait(lambda: lab.grant(token).document.get("organization") == own, "the old organization")
-    lab.plane.run_kubectl("annotate", "namespace", "team-d", annotation)
-    lab.wait(lambda: lab.grant(token).document.get("organization") == OURS, "the new organization")
-
-
-def _fails(call, *arguments):
-    try:
-        call(*arguments)
-    except ControlPlaneError:
-        return True
-    return False
-
-
-# --- where tokens may go ----------------------------------------------------------------------------------------
-
-HOSTS = [
-    "https://demo.vault.azure.net.attacker.test",
-    "https://attacker.test",
-    "https://vault.azure.net",
-    "https://a.b.vault.azure.net",
-    "https://demo.vault.azure.net:8443",
-    "https://demovault.azure.net",
-    "https://demo.vault.azure.cn",
-    "https://demo-vault-azure-net.attacker.test",
-    "https://login.microsoftonline.com.attacker.test",
-    "https://169.254.169.254",
-]
-
-
-@pytest.mark.parametrize("url", HOSTS)
-def test_a_vault_outside_the_list_gets_no_assertion(lab, pod, url):
-    lab.apply(credential("elsewhere", vault=url))
-
-    def refused():
-        found = lab.grant(pod, "elsewhere").document
-        return found["refusals"] and found["refusals"][0]["detail"]
-
-    lab.wait(lambda: url.removeprefix("https://").split("/")[0] in (refused() or ""), "the refusal")
-    document = lab.grant(pod, "elsewhere", "demo").document
-    assert [grant["credential"] for grant in document["grants"]] == ["demo"]
-    assert document["refusals"][0]["reason"] == "ForbiddenHost"
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://demo.vault.azure.net", "https://user@demo.vault.azure.net", "https://demo.vault.azure.net@attacker.test",
-        "https://demo.vault.azure.net/path", "https://demo.vault.azure.net?x=1", "https://demo.vault.azure.net#x",
-        "https://demo.vault.azure.net\\@attacker.test", "https://d\u0435mo.vault.azure.net", "https://demo\u3002vault.azure.net",
-        "https://demo.vault.azure.net ", "https://demo.vault.azure.net\t.attacker.test", "https://demo.vault.azure.net//",
-        "https://[::1]", "https://demo.vault.azure.net.", "javascript:alert(1)", "//demo.vault.azure.net",
-    ],
-)  # fmt: skip
-def test_a_vault_url_that_is_not_what_it_looks_like_is_refused_by_the_api_server(lab, url):
-    with pytest.raises(ControlPlaneError, match="vaultUrl"):
-        lab.apply(credential("odd", vault=url))
-    lab.apply(credential("even", vault="https://Demo.Vault.Azure.NET/"))
-
-
-def test_an_authority_outside_the_list_gets_no_assertion(lab, pod, entra):
-    custom = {"vaultScope": "https://vault.azure.net/.default"}
-    for name, authority in (("mine", "https://login.attacker.test"), ("listed", entra.url)):
-        lab.apply(config(name, cloud="Custom", custom=custom | {"authorityHost": authority}))
-        spec = {"workloadIdentityRef": {"name": name}}
-        lab.apply(
-            credential(f"by-{name}", vault=entra.url if name == "listed" else "https://demo.vault.azure.net", **spec)
-        )
-    lab.wait(lambda: lab.grant(pod, "by-listed").document["grants"], "the listed one")
-    document = lab.grant(pod, "by-mine", "by-listed").document
-    assert [grant["credential"] for grant in document["grants"]] == ["by-listed"]
-    assert document["refusals"][0]["reason"] == "ForbiddenHost"
-
-
-@pytest.mark.parametrize(
-    ("kind", "block"),
-    [
-        ("azure", {"tenantId": "attacker.test/x", "clientId": CLIENT}),
-        ("azure", {"tenantId": "..", "clientId": CLIENT}),
-        ("azure", {"tenantId": "a@b", "clientId": CLIENT}),
-        ("azure", {"tenantId": f"{TENANT}?x", "clientId": CLIENT}),
-        ("azure", {"tenantId": TENANT, "clientId": "x&scope=y"}),
-        ("aws", {"roleArn": "arn:aws:iam::123456789012:role/wi", "region": "attacker.test/"}),
-        ("aws", {"roleArn": "arn:aws:iam::123456789012:role/wi", "region": "eu-west-1.attacker.test#"}),
-        ("aws", {"roleArn": "arn:aws:iam::x:role/wi?", "region": "eu-west-1"}),
-        ("gcp", {"providerResourceName": "projects/1/../../x/locations/global/workloadIdentityPools/p/providers/q"}),
-        (
-            "gcp",
-            {"providerResourceName": "//attacker.test/projects/1/locations/global/workloadIdentityPools/p/providers/q"},
-        ),
-    ],
-)
-def test_a_tenant_region_or_project_that_would_change_the_host(lab, kind, block):
-    provider = {"azure": "Azure", "aws": "AWS", "gcp": "GCP"}[kind]
-    item = _object("WorkloadIdentityConfig", "injected", "team-a", {"provider": provider, kind: block})
-    with pytest.raises(ControlPlaneError, match=r"(?i)invalid"):
-        lab.apply(item)
-    good = {
-        "azure": {"tenantId": TENANT, "clientId": CLIENT},
-        "aws": {"roleArn": "arn:aws:iam::123456789012:role/wi", "region": "eu-west-1"},
-        "gcp": {"providerResourceName": "projects/1/locations/global/workloadIdentityPools/pool/providers/provider"},
-    }[kind]
-    lab.apply(_object("WorkloadIdentityConfig", f"good-{kind}", "team-a", {"provider": provider, kind: good}))
-
-
-# --- the boundary is the organization (design rule 0): two outcomes that are expected ----------------------------
-
-
-def test_who_may_create_a_pod_may_have_its_organizations_token(lab):
-    """A hand-made projected token is as good as the injected one: no webhook stands between."""
-    lab.add_pod("team-a", "hand-made", "default")
-    assert_granted(lab.grant(lab.pod_token("team-a", "hand-made", "default")))
-
-
-def test_an_account_may_present_its_organizations_token_for_any_app_that_trusts_it(lab, pod, entra):
-    """What the cloud checks is the organization; which config the token was fetched through it cannot know."""
-    entra.add_tenant(TENANT)
-    for number, client in enumerate((CLIENT, OTHER_CLIENT)):
-        entra.add_application(TENANT, client)
-        entra.trust(TENANT, client, f"fic-{number}", issuer=lab.url, subject=f"organization:{OURS}", audience=AUDIENCE)
-    entra.add_application(TENANT, "99999999-8888-4777-8666-555555555557")
-    assertion = lab.grant(pod).document["grants"][0]["assertion"]
-
-    def exchange(client):
-        form = {
-            "grant_type": "client_credentials", "client_id": client, "scope": "https://vault.azure.net/.default",
-            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion": assertion,
-        }  # fmt: skip
-        request = urllib.request.Request(
-            f"{entra.url}/{TENANT}/oauth2/v2.0/token", urllib.parse.urlencode(form).encode()
-        )
-        try:
-            with urllib.request.urlopen(request, context=lab.authority.client_context()) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                return json.load(error)
-
-    assert "access_token" in exchange(CLIENT)
-    assert "access_token" in exchange(OTHER_CLIENT), "expected: least privilege is made in the cloud"
-    assert exchange("99999999-8888-4777-8666-555555555557")["error_codes"] == [70025]

@@ -103,6 +103,14 @@ def world(plane, entra, keyvault, static_issuer, test_ca, tmp_path_factory):
     made.close()
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(world):
+    """End the pods of a test that failed before it did."""
+    yield
+    for pod in list(world.running):
+        pod.close()
+
+
 @pytest.fixture(scope="module")
 def cases(world):
     made = [*login_cases(), *vault_cases(), *host_cases(world), *issuer_cases(world), *link_cases()]

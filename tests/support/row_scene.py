@@ -185,8 +185,10 @@ def answered(**members):
 def issuer_cases(world):
     shown = frozenset({CONFIG, CREDENTIAL})
     for row in issuer.ROWS:
-        if row.surfaces & shown and row is not issuer.URL_MISSING:
+        if row.surfaces & shown and row not in (issuer.URL_MISSING, issuer.ORGANIZATION_DISPUTED):
             yield Case(row, row.surfaces & shown, door=problem(503, row))
+    disputed = issuer.ORGANIZATION_DISPUTED
+    yield Case(disputed, shown, door=answered(disputed="planted"), words=f"{disputed.reason}: ")
     yield Case(grants.UNREACHABLE, shown, door=lambda world, case: (0, {}))
     yield Case(grants.UNREADABLE, shown, door=lambda world, case: (200, {}))
     yield Case(grants.REFUSED, shown, door=lambda world, case: (403, {"reason": "no reason", "detail": "Planted"}))
@@ -228,7 +230,7 @@ class World:
             ca,
             folder,
         )
-        self.oids, self.doors = {}, {}
+        self.oids, self.doors, self.running = {}, {}, []
         self.full_port, self._full = fill_backlog()
         foreign = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
         foreign.socket = server_context(CertificateAuthority(), "localhost").wrap_socket(
@@ -389,7 +391,7 @@ class Pod:
 
     def __init__(self, world, name, entries, answer, *, ca=None, token=True, budgets=None, **more):
         self.folder = Path(tempfile.mkdtemp(prefix="wi-", dir="/tmp"))
-        self.name = name
+        self.name, self.world = name, world
         world.door.pods[name] = answer
         if token:
             (self.folder / "token").write_text(name)
@@ -406,6 +408,7 @@ class Pod:
         boot = BOOT if budgets is None else BOOT.replace("sys.exit(", tighten(budgets) + "\nsys.exit(")
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-c", boot, *world.ports], env=environ, stderr=log)
+        world.running.append(self)
         deadline = time.monotonic() + 30
         while not (self.folder / "run/app/started").exists():
             assert self.process.poll() is None, (self.folder / "log").read_text()
@@ -440,6 +443,7 @@ class Pod:
             self.process.terminate()
             self.process.wait(10)
         shutil.rmtree(self.folder)
+        self.world.running.remove(self)
 
 
 def tighten(budgets):

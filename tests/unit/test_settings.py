@@ -5,6 +5,7 @@ import pytest
 from wi_operator.core.clock import SystemClock
 from wi_operator.core.errors import SettingsError
 from wi_operator.federation.keys import generate_signing_key
+from wi_operator.processes.controller import render_settings
 from wi_operator.processes.issuer import open_keyring
 from wi_operator.settings import ControllerProcessSettings, IssuerProcessSettings, WebhookProcessSettings, load
 
@@ -75,3 +76,14 @@ def test_the_platforms_name_of_the_signing_key_is_known_and_not_shown(environmen
     (tmp_path / "key.pem").unlink()
     ring.load()
     assert ring.signing().kid == key.kid, "a file that is away for a moment leaves the last good key"
+
+
+def test_the_durations_of_rotations_reach_the_controller(environment):
+    durations = {"ROTATE": 11, "PUBLISH_BEFORE": 22, "RETIRE_AFTER": 3700, "CA_SETTLE": 44, "CA_OVERLAP": 55}
+    usual = render_settings(load(ControllerProcessSettings))
+    assert (usual.authority.settle, usual.authority.overlap) == (180, 86400)
+    for name, seconds in durations.items():
+        environment.setenv(f"WI_{name}_SECONDS", str(seconds))
+    told = render_settings(load(ControllerProcessSettings))
+    keys, ca = told.rotation, told.authority
+    assert [keys.every, keys.publish_before, keys.retire_after, ca.settle, ca.overlap] == list(durations.values())

@@ -21,6 +21,8 @@ class Index:
     configs: dict[ObjectKey, Config] = field(default_factory=dict)
     credentials: dict[ObjectKey, Credential] = field(default_factory=dict)
     organizations: dict[str, Organization] = field(default_factory=dict)
+    disputed: dict[str, str] = field(default_factory=dict)
+    """What the annotation of a namespace says where it is not believed; only the issuer knows."""
     apps: dict[App, set[ObjectKey]] = field(default_factory=dict)
     """The configs of each app registration."""
     nodes: dict[str, Node] = field(default_factory=dict)

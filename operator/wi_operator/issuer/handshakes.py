@@ -94,6 +94,7 @@ class Handshakes:
             "subject": claims.subject,
             "audience": claims.audience,
             "organization": organization.id,
+            "disputed": self.index.disputed.get(request.namespace, ""),
             # The controller compares the public copies with these; they are public themselves.
             "discovery": discovery_body(self.settings.public_url).decode(),
             "jwks": jwks_body(self.keyring.published()).decode(),

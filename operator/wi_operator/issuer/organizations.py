@@ -105,6 +105,7 @@ class Organizations:
         for table in (self._verified, self._pending, self._disputed):
             table.pop(name, None)
         self.index.organizations.pop(name, None)
+        self.index.disputed.pop(name, None)
 
     async def follow(self) -> None:
         """Look every ten seconds, and at once when an annotation changes; until cancelled."""
@@ -147,6 +148,7 @@ class Organizations:
 
     def _settle(self, name: str, seen: _Seen) -> None:
         self._disputed.pop(name, None)
+        self.index.disputed.pop(name, None)
         self._pending.pop(name, None)
         self._verified[name] = seen
         self.index.organizations[name] = seen.organization
@@ -159,6 +161,7 @@ class Organizations:
             self._pending[name] = seen
             return
         self._disputed[name] = seen
+        self.index.disputed[name] = seen.organization.id
         log.error(
             "an organization was set while its policy was not in force: it is not believed until it is set anew",
             extra=fields(

@@ -11,6 +11,7 @@ from wi_operator.core.log import configure, fields
 from wi_operator.core.tls import shrink_read_buffers
 from wi_operator.federation.discovery import check_issuer_url
 from wi_operator.federation.rotation import RotationSettings
+from wi_operator.reconcile.authority import AuthoritySettings
 from wi_operator.reconcile.handlers import WatchEndedError
 from wi_operator.reconcile.leadership import LeadershipLostError
 from wi_operator.reconcile.metrics import AppMetrics
@@ -30,25 +31,7 @@ async def run() -> int:
     configure(settings.log_level)
     shrink_read_buffers()
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for every event seen says nothing
-    controller = await Controller.connect(
-        ControllerSettings(
-            namespace=settings.namespace,
-            pod_name=settings.pod_name,
-            public_url=check_issuer_url(settings.public_url) if settings.public_url else "",
-            grants_url=settings.grants_url,
-            token_file=settings.token_file,
-            extra_ca_file=settings.extra_ca_file,
-            allowed_hosts=settings.allowed_hosts,
-            recheck_seconds=settings.recheck_seconds,
-            audit_seconds=settings.audit_seconds,
-            own_keys=settings.own_keys,
-            rotation=RotationSettings(
-                every=settings.rotate_seconds,
-                publish_before=settings.publish_before_seconds,
-                retire_after=settings.retire_after_seconds,
-            ),
-        )
-    )
+    controller = await Controller.connect(render_settings(settings))
     registry = CollectorRegistry()
     registry.register(AppMetrics(controller.reconciler.store.index))
     runner = await health.start(
@@ -65,3 +48,25 @@ async def run() -> int:
     finally:
         await runner.cleanup()
     return 0
+
+
+def render_settings(settings: ControllerProcessSettings) -> ControllerSettings:
+    """Return what the controller is told; raises ``SettingsError`` for an issuer URL that cannot be one."""
+    return ControllerSettings(
+        namespace=settings.namespace,
+        pod_name=settings.pod_name,
+        public_url=check_issuer_url(settings.public_url) if settings.public_url else "",
+        grants_url=settings.grants_url,
+        token_file=settings.token_file,
+        extra_ca_file=settings.extra_ca_file,
+        allowed_hosts=settings.allowed_hosts,
+        recheck_seconds=settings.recheck_seconds,
+        audit_seconds=settings.audit_seconds,
+        own_keys=settings.own_keys,
+        rotation=RotationSettings(
+            every=settings.rotate_seconds,
+            publish_before=settings.publish_before_seconds,
+            retire_after=settings.retire_after_seconds,
+        ),
+        authority=AuthoritySettings(settle=settings.ca_settle_seconds, overlap=settings.ca_overlap_seconds),
+    )

@@ -3,7 +3,7 @@
 1. An annotation (or two thirds of its life) makes the *next* CA; the public bundle holds both from then on.
 2. The next one signs as soon as every running injected pod carries the hash of a bundle with it, or an administrator
    overrides that. Pods that have asked for a grant meanwhile know it too, until their sidecar restarts.
-3. The previous one leaves the bundle a day later, when every listener has its new certificate.
+3. The previous one leaves the bundle later (a day by default), when every listener has its new certificate.
 """
 
 from __future__ import annotations
@@ -29,12 +29,20 @@ OBSERVED_ROTATE = f"{names.GROUP}/observed-rotate"
 OBSERVED_NOW = f"{names.GROUP}/observed-rotate-now"
 SINCE = f"{names.GROUP}/since"
 """When the CA's present phase began, RFC 3339."""
-SETTLE_SECONDS = 180.0
-"""A webhook puts the old bundle into pods until the kubelet has brought it the new one."""
-OVERLAP_SECONDS = 86400.0
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoritySettings:
+    """Seconds. ``settle``: a webhook puts the old bundle into pods until the kubelet has brought it the new one.
+
+    ``overlap``: for so long the previous CA stays in the bundle after its successor signs.
+    """
+
+    settle: float = 180.0
+    overlap: float = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ class InternalAuthority:
     client: KubernetesClient
     namespace: str
     clock: Clock
+    settings: AuthoritySettings = field(default_factory=AuthoritySettings)
     _told: int = field(default=-1, init=False)
 
     async def ensure(self) -> Authorities:
@@ -100,7 +109,7 @@ class InternalAuthority:
         if found.next is not None:
             return await self._promote(found) if await self._may_promote(found) else found
         if found.previous:
-            is_over = found.age(now) >= OVERLAP_SECONDS
+            is_over = found.age(now) >= self.settings.overlap
             return await self._write(found, Authorities(found.active, found.version)) if is_over else found
         is_asked = found.is_asked(names.ROTATE_ANNOTATION, OBSERVED_ROTATE)
         if not is_asked and now < certificates.renewal_time(found.active.certificate):
@@ -114,7 +123,7 @@ class InternalAuthority:
             lacking = await self._count_lacking(found.bundle)
             log.warning("next internal CA signs by an administrator's word", extra=fields(pods_without_it=lacking))
             return True
-        if found.age(self.clock.now()) < SETTLE_SECONDS:
+        if found.age(self.clock.now()) < self.settings.settle:
             return False
         lacking = await self._count_lacking(found.bundle)
         if lacking and lacking != self._told:

@@ -24,10 +24,15 @@ AWS_AUDIENCE = "sts.amazonaws.com"
 
 @dataclass(frozen=True, slots=True)
 class ConfigFacts:
-    """What is known of a config after its check."""
+    """What is known of a config after its check.
+
+    ``disputed`` says that the namespace's organization is not believed; ``is_behind``: the issuer has yet to judge it.
+    """
 
     outcome: ConfigOutcome
     federation: Mapping[str, str]
+    disputed: str = ""
+    is_behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,14 @@ class Gatherer:
             f"Tenant {config.azure.get('tenantId', '')} gave app {config.azure.get('clientId', '')} a token for subject "
             f"'{granted.subject}'."
         )
-        return ConfigFacts(ConfigOutcome(failure, issuer=published, proof=proof, notes=remarks), federation)
+        disputed = notes.disputed_organization(config, granted.organization, granted.disputed)
+        outcome = ConfigOutcome(failure, issuer=published, proof=proof, notes=(*remarks, *filter(None, [disputed])))
+        return ConfigFacts(outcome, federation, disputed, self._is_behind(config, granted))
+
+    def _is_behind(self, config: Config, granted: Granted) -> bool:
+        """Tell whether the issuer has yet to judge an organization that the watch already shows."""
+        shown = self.store.index.organizations.get(config.key.namespace)
+        return not granted.disputed and shown is not None and shown.id != granted.organization
 
     async def _exchange(self, config: Config, granted: Granted) -> Diagnosis | None:
         try:

@@ -39,7 +39,10 @@ class LaggingError(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Granted:
-    """The issuer's answer; the assertion lives 5 minutes and is shown to nobody but the cloud."""
+    """The issuer's answer; the assertion lives 5 minutes and is shown to nobody but the cloud.
+
+    ``disputed`` is what the namespace's annotation says where the issuer does not believe it.
+    """
 
     assertion: SecretValue
     issuer: str
@@ -47,6 +50,7 @@ class Granted:
     audience: str
     organization: str
     documents: Documents
+    disputed: str = ""
 
 
 @dataclass(slots=True)
@@ -182,6 +186,8 @@ def _read_granted(status: int, body: bytes) -> Granted:
         audience=texts["audience"],
         organization=texts["organization"],
         documents=Documents(texts["discovery"].encode(), texts["jwks"].encode()),
+        # An issuer of an earlier release does not tell.
+        disputed=str(document.get("disputed") or ""),
     )
 
 

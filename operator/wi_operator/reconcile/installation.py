@@ -17,7 +17,7 @@ from wi_operator.core.clock import Clock
 from wi_operator.core.log import fields
 from wi_operator.federation import certificates
 from wi_operator.federation.certificates import CertificateError, Pair
-from wi_operator.reconcile.authority import InternalAuthority, read_pair
+from wi_operator.reconcile.authority import AuthoritySettings, InternalAuthority, read_pair
 from wi_operator.reconcile.objects import system_object
 
 CHECK_SECONDS = 30.0
@@ -42,12 +42,14 @@ class Installation:
     namespace: str
     clock: Clock
     keys: Keys | None = None
+    rotation: AuthoritySettings = field(default_factory=AuthoritySettings)
+    """Of the internal CA."""
     authority: str = field(default="", init=False)
     """The bundle of the internal CA, PEM; empty until the first ``ensure``."""
     _internal: InternalAuthority = field(init=False)
 
     def __post_init__(self) -> None:
-        self._internal = InternalAuthority(self.client, self.namespace, self.clock)
+        self._internal = InternalAuthority(self.client, self.namespace, self.clock, self.rotation)
 
     async def ensure(self) -> float:
         """Create and renew what is missing or old; return seconds until the next look. Raises ``ApiError``."""

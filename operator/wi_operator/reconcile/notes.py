@@ -7,6 +7,7 @@ from typing import Any
 
 from wi_operator.api import names, reasons
 from wi_operator.api.conditions import find_condition
+from wi_operator.federation.diagnosis import issuer
 from wi_operator.index.objects import Config, Credential, ObjectKey
 from wi_operator.index.resolve import ambiguous_default
 from wi_operator.index.store import Index
@@ -40,6 +41,15 @@ def _implicit_organization(index: Index, config: Config) -> str:
         f"OrganizationImplicit: the organization is the UID of namespace '{config.key.namespace}', which changes when the "
         f"namespace is made anew; set its annotation {names.ORGANIZATION_ANNOTATION} before creating federated credentials."
     )
+
+
+def disputed_organization(config: Config, organization: str, claimed: str) -> str:
+    """Return the remark about an organization that the issuer does not believe, or "" when ``claimed`` is empty."""
+    if not claimed:
+        return ""
+    row = issuer.ORGANIZATION_DISPUTED
+    diagnosis = row.diagnose(namespace=config.key.namespace, claimed=claimed, organization=organization)
+    return f"{row.reason}: {diagnosis.message}"
 
 
 def _crowded_app(index: Index, config: Config) -> str:

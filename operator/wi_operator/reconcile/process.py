@@ -59,7 +59,9 @@ class Controller:
 
     def __post_init__(self) -> None:
         self._beat = self.clock.monotonic()
-        self.installation = Installation(self.client, self.settings.namespace, self.clock, self._signing_keys())
+        self.installation = Installation(
+            self.client, self.settings.namespace, self.clock, self._signing_keys(), self.settings.authority
+        )
         store = Store()
         self._handshaker = Handshaker(
             grants_url=self.settings.grants_url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wi_operator.api import names, reasons
@@ -14,6 +14,7 @@ from wi_operator.cluster.errors import NotFoundError
 from wi_operator.cluster.paths import config_path, credential_path
 from wi_operator.core.clock import Clock
 from wi_operator.core.log import fields
+from wi_operator.federation.diagnosis import issuer
 from wi_operator.federation.diagnosis.base import Diagnosis
 from wi_operator.reconcile.decide import Situation, Streak, Verdict, decide_config, decide_credential
 from wi_operator.reconcile.events import post_event, render_change, render_event
@@ -27,6 +28,8 @@ JITTER = 0.1
 SPREAD_SECONDS = 60.0
 """Objects that were judged before we came are looked at within this time, not all in the first second."""
 LAG_SECONDS = 1.0
+BEHIND_SECONDS = 10.0
+"""When to look again at an organization that the issuer has yet to judge."""
 PATIENCE_SECONDS = 20.0
 """So long a credential waits for the first judgement of its config, so that one write says all."""
 
@@ -112,7 +115,10 @@ class Reconciler:
         if ref.kind == names.CONFIG_KIND:
             facts = await self.gatherer.gather_config(item, asked=asked)
             verdict = decide_config(self._situation(ref, item, asked=asked), facts.outcome)
-            return verdict, {"federation": facts.federation}, self._tell_organization(item, facts.federation)
+            if facts.is_behind:
+                verdict = replace(verdict, delay=min(verdict.delay, BEHIND_SECONDS))
+            told = [*self._tell_organization(item, facts.federation), *self._tell_dispute(item, facts.disputed)]
+            return verdict, {"federation": facts.federation}, told
         found = await self.gatherer.gather_credential(item, asked=asked, patient=self._is_patient(ref))
         if asked and found.config is not None:
             # Its config shall show what the asked test found.
@@ -136,6 +142,14 @@ class Reconciler:
         )
         now, reason = self.clock.now(), reasons.ORGANIZATION_CHANGED
         return [render_change(names.CONFIG_KIND, item, reason, message, instance=self.instance, now=now)]
+
+    def _tell_dispute(self, item: Item, disputed: str) -> list[dict[str, Any]]:
+        """Return the event of an organization that is not believed, once: the condition's message says it from then on."""
+        reason = issuer.ORGANIZATION_DISPUTED.reason
+        if not disputed or reason in ready_of(status_of(item)).get("message", ""):
+            return []
+        now = self.clock.now()
+        return [render_change(names.CONFIG_KIND, item, reason, disputed, instance=self.instance, now=now)]
 
     def _tell_default(self, item: Item, found: CredentialFacts) -> list[dict[str, Any]]:
         """Return the events of a changed default: on the credential, and on the config that serves it now."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wi_operator.api import names
 from wi_operator.federation.rotation import RotationSettings
+from wi_operator.reconcile.authority import AuthoritySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ControllerSettings:
     concurrency: int = 32
     own_keys: bool = False
     rotation: RotationSettings = field(default_factory=RotationSettings)
+    authority: AuthoritySettings = field(default_factory=AuthoritySettings)
     lease_name: str = names.CONTROLLER
     lease_seconds: float = 12.0
     renew_seconds: float = 8.0

@@ -161,7 +161,28 @@ def test_modes_by_container():
     assert parse_deliveries("envfile").of("any") == "envfile"
 
 
-@pytest.mark.attack
+def test_what_the_operator_wrote_is_accepted(kit, allowed):
+    pod = kit.mutate(
+        make(kit, kit.container(env=REFERENCE), kit.container("other", env=[("DB", "1")])), settings=allowed
+    )
+    assert pod["spec"]["containers"][0]["env"] == [file_of("app", "DB")]
+    assert kit.judge(pod, settings=allowed).problems == ()
+
+
+def test_a_volume_of_the_users_own_is_mounted(kit, allowed):
+    own = {"volumes": [{"name": "env", "emptyDir": {}}]}
+    pod = kit.mutate(make(kit, kit.container(env=REFERENCE), kit.container("other"), **own), settings=allowed)
+    pod["spec"]["containers"][1]["volumeMounts"] = [{"name": "env", "mountPath": "/x"}]
+    assert kit.judge(pod, settings=allowed).problems == ()
+
+
+def test_an_init_container_of_another_name_is_the_users_to_make(kit, allowed):
+    for env in (REFERENCE, ()):
+        pod = make(kit, kit.container(env=env), init=[kit.container("env")])
+        assert kit.judge(pod, settings=allowed).problems == ()
+
+
+@pytest.mark.attack(twin="test_what_the_operator_wrote_is_accepted")
 @pytest.mark.parametrize("path", ["app.env", "other.env"])
 def test_another_containers_file_is_not_read(kit, allowed, path):
     thief = kit.container("thief")
@@ -173,7 +194,7 @@ def test_another_containers_file_is_not_read(kit, allowed, path):
     refused(kit, pod, "container 'thief', variable 'DB': ReservedName: ", allowed)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_volume_of_the_users_own_is_mounted")
 def test_the_file_is_not_mounted_elsewhere(kit, allowed):
     pod = kit.mutate(make(kit, kit.container(env=REFERENCE), kit.container("thief")), settings=allowed)
     pod["spec"]["containers"][1]["volumeMounts"] = [{"name": "wi-env", "mountPath": "/x"}]
@@ -188,7 +209,7 @@ def set_other(writer):
     writer["env"][0]["value"] = "other"
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_what_the_operator_wrote_is_accepted")
 @pytest.mark.parametrize("change", [set_image, set_other])
 def test_a_forged_writer(kit, allowed, change):
     pod = kit.mutate(make(kit, kit.container(env=REFERENCE)), settings=allowed)
@@ -196,7 +217,7 @@ def test_a_forged_writer(kit, allowed, change):
     refused(kit, pod, "init container 'wi-env': ForeignSidecar: ", allowed)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_an_init_container_of_another_name_is_the_users_to_make")
 def test_a_writer_without_a_sidecar_is_the_users(kit, allowed):
     pod = make(kit, kit.container(env=REFERENCE), init=[kit.container("wi-env")])
     refused(kit, pod, "init container 'wi-env': ReservedName: ", allowed)

@@ -83,6 +83,18 @@ def test_a_name_that_key_vault_cannot_have(kit, name):
     refused(kit, kit.pod(kit.container(env=[("A", f"secret://demo/{name}")])), "variable 'A': .*no Key Vault name")
 
 
+def test_a_variable_in_the_name_is_told_once_and_one_that_is_none_as_what_it_is(kit):
+    (told,) = kit.judge(kit.pod(kit.container(env=[("A", "secret://demo/$(STAGE)"), ("STAGE", "x")]))).problems
+    assert told.startswith("container 'app', variable 'A': VariableInReference: ")
+    env = [("A", "secret://demo/$(STAGE)"), ("B", "secret://demo/has.dot"), ("C", "secret://demo/$$(STAGE)")]
+    problems = kit.judge(kit.pod(kit.container(env=env))).problems
+    assert [each.split(": ")[:2] for each in problems] == [
+        ["container 'app', variable 'A'", "VariableInReference"],
+        ["container 'app', variable 'B'", "ImpossibleSecretName"],
+        ["container 'app', variable 'C'", "ImpossibleSecretName"],
+    ]
+
+
 def test_a_version_that_key_vault_cannot_have(kit):
     refused(kit, kit.pod(kit.container(env=[("A", "secret:///a?version=1")])), "no Key Vault version")
 
@@ -92,16 +104,34 @@ def test_names_are_judged_by_the_rules_of_their_vault(kit, reference):
     assert kit.judge(kit.pod(kit.container(env=[("A", reference)]))).problems == ()
 
 
+@pytest.mark.attack(twin="test_parts_of_the_users_own_are_accepted")
 def test_containers_with_our_names(kit):
     refused(kit, kit.pod(kit.container("wi-app", env=REFERENCE)), "container 'wi-app': ReservedName: ")
     pod = kit.pod(kit.container(env=REFERENCE), init=[kit.container("wi-sidecar")])
     refused(kit, pod, "init container 'wi-sidecar': ReservedName: ")
 
 
+@pytest.mark.attack(twin="test_parts_of_the_users_own_are_accepted")
 def test_volumes_with_our_names(kit):
     for name in ("wi-token", "wi-anything"):
         pod = kit.pod(kit.container(env=REFERENCE), volumes=[{"name": name, "emptyDir": {}}])
         refused(kit, pod, f"volume '{name}': ReservedName: ")
+
+
+def test_parts_of_the_users_own_are_accepted(kit):
+    """What the attacks add, under names and at places that are not ours."""
+    own = kit.container("sidecar", restartPolicy="Always")
+    pod = kit.pod(
+        kit.container("the-wi-app", env=REFERENCE, volumeMounts=[{"name": "token", "mountPath": "/run/wiki"}]),
+        init=[own],
+        volumes=[{"name": "token", "projected": {"sources": [{"secret": {"name": "x"}}]}}],
+    )
+    assert kit.judge(pod).problems == ()
+    assert kit.judge(kit.mutate(pod)).problems == ()
+
+
+def test_what_the_operator_wrote_is_accepted(kit):
+    assert kit.judge(kit.mutate(kit.pod(kit.container(env=REFERENCE)))).problems == ()
 
 
 def set_image(sidecar):
@@ -128,7 +158,7 @@ def add_hook(sidecar):
     sidecar["lifecycle"] = {"postStart": {"exec": {"command": ["sh"]}}}
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_what_the_operator_wrote_is_accepted")
 @pytest.mark.parametrize("change", [set_image, set_command, add_capability, set_issuer, drop_cover, add_hook])
 def test_a_forged_sidecar(kit, change):
     pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
@@ -137,34 +167,35 @@ def test_a_forged_sidecar(kit, change):
     refused(kit, pod, "'wi-sidecar': ForeignSidecar: It is not what the operator wrote")
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_parts_of_the_users_own_are_accepted")
 def test_a_second_sidecar(kit):
     pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
     pod["spec"]["initContainers"].append(copy.deepcopy(pod["spec"]["initContainers"][0]))
     refused(kit, pod, "'wi-sidecar': ReservedName: ")
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_parts_of_the_users_own_are_accepted")
 def test_a_forged_token_volume(kit):
     pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
     pod["spec"]["volumes"][1]["projected"]["sources"].append({"secret": {"name": "x"}})
     refused(kit, pod, "volume 'wi-token'")
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_parts_of_the_users_own_are_accepted")
 def test_a_mount_of_the_token_in_the_application(kit):
     pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
     pod["spec"]["containers"][0]["volumeMounts"].append({"name": "wi-token", "mountPath": "/t"})
     refused(kit, pod, "container 'app', mount of volume 'wi-token': ReservedName: ")
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_what_the_operator_wrote_is_accepted")
 def test_a_writable_mount_of_the_launcher(kit):
     pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
     pod["spec"]["containers"][0]["volumeMounts"][0]["readOnly"] = False
     refused(kit, pod, "container 'app', mount of volume 'wi-run-")
 
 
+@pytest.mark.attack(twin="test_parts_of_the_users_own_are_accepted")
 @pytest.mark.parametrize("path", ["/run/wi", "/run/wi/", "/run/wi/app"])
 def test_a_mount_over_the_launcher(kit, path):
     pod = kit.pod(kit.container(env=REFERENCE, volumeMounts=[{"name": "v", "mountPath": path}]))
@@ -190,14 +221,31 @@ def test_host_network(kit, policy, is_refused):
 SAFE = {"runAsUser": 1000}
 
 
-@pytest.mark.attack
+def chosen_by_the_platform(kit):
+    return type(kit.settings)(sidecar_image="i", grants_url="https://g", ca_bundle="", sidecar_uid=None)
+
+
+@pytest.mark.parametrize("sharing", ["shareProcessNamespace", "hostPID"])
+@pytest.mark.parametrize(
+    ("pod_context", "context"), [({}, SAFE), (SAFE, {}), ({"runAsNonRoot": True}, {}), (SAFE, {"privileged": False})]
+)
+def test_shared_processes_that_cannot_read_the_sidecar_are_warned(kit, sharing, pod_context, context):
+    pod = kit.pod(
+        kit.container(env=REFERENCE, securityContext=context),
+        kit.container("other", securityContext=SAFE),
+        securityContext=pod_context,
+        **{sharing: True},
+    )
+    verdict = kit.judge(pod)
+    assert verdict.problems == ()
+    assert "shares its process namespace" in verdict.warnings[0]
+
+
+@pytest.mark.attack(twin="test_shared_processes_that_cannot_read_the_sidecar_are_warned")
 @pytest.mark.parametrize("sharing", ["shareProcessNamespace", "hostPID"])
 @pytest.mark.parametrize(
     ("pod_context", "context", "problem"),
     [
-        ({}, SAFE, None),
-        (SAFE, {}, None),
-        ({"runAsNonRoot": True}, {}, None),
         ({}, {}, "may do so"),
         (SAFE, {"runAsUser": 0}, "runs as root"),
         ({"runAsUser": 29387}, {}, "sidecar's user"),
@@ -207,17 +255,13 @@ SAFE = {"runAsUser": 1000}
         ({"runAsNonRoot": True}, {"runAsNonRoot": False}, "may do so"),
     ],
 )
-def test_shared_processes(kit, sharing, pod_context, context, problem):
+def test_shared_processes_that_can_read_the_sidecar(kit, sharing, pod_context, context, problem):
     container = kit.container(env=REFERENCE, securityContext=context)
-    verdict = kit.judge(kit.pod(container, securityContext=pod_context, **{sharing: True}))
-    if problem:
-        assert re.search(f"container 'app': SidecarReadable: .*{problem}", verdict.problems[0])
-    else:
-        assert verdict.problems == ()
-        assert "shares its process namespace" in verdict.warnings[0]
+    pod = kit.pod(container, securityContext=pod_context, **{sharing: True})
+    refused(kit, pod, f"container 'app': SidecarReadable: .*{problem}")
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_shared_processes_that_cannot_read_the_sidecar_are_warned")
 def test_a_container_without_secrets_may_not_read_the_sidecar_either(kit):
     pod = kit.pod(
         kit.container(env=REFERENCE, securityContext=SAFE),
@@ -227,11 +271,15 @@ def test_a_container_without_secrets_may_not_read_the_sidecar_either(kit):
     refused(kit, pod, "container 'other': SidecarReadable: It runs as root")
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_where_the_platform_chooses_the_user_a_pod_of_its_own_processes_is_accepted")
 def test_shared_processes_where_the_platform_chooses_the_user(kit):
-    settings = type(kit.settings)(sidecar_image="i", grants_url="https://g", ca_bundle="", sidecar_uid=None)
     pod = kit.pod(kit.container(env=REFERENCE, securityContext=SAFE), shareProcessNamespace=True)
-    refused(kit, pod, "the platform chooses", settings=settings)
+    refused(kit, pod, "the platform chooses", settings=chosen_by_the_platform(kit))
+
+
+def test_where_the_platform_chooses_the_user_a_pod_of_its_own_processes_is_accepted(kit):
+    pod = kit.pod(kit.container(env=REFERENCE, securityContext=SAFE), shareProcessNamespace=False)
+    assert kit.judge(pod, settings=chosen_by_the_platform(kit)).problems == ()
 
 
 def test_a_declaration_with_a_malformed_reference(kit):

@@ -25,7 +25,7 @@ def test_a_plain_answer_is_read_the_short_way(answer, status, body):
     assert (response.status, response.body) == (status, body)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_plain_answer_is_read_the_short_way")
 @pytest.mark.parametrize(
     "answer",
     [

@@ -25,8 +25,16 @@ def test_what_is_written_reads_back_or_is_refused(values):
     assert dict(re.findall(r"^(\w+)='([^']*)'\n", text, re.MULTILINE)) == values
 
 
-@pytest.mark.attack
-@pytest.mark.parametrize("value", ["x'\nPATH='/evil", "'", "a'#", "x' ", "x'\nB='"])
+QUOTED = ["x'\nPATH='/evil", "'", "a'#", "x' ", "x'\nB='"]
+
+
+@pytest.mark.parametrize("value", [value.replace("'", '"') for value in QUOTED])
+def test_the_same_text_without_the_quote_is_one_value(value):
+    assert parse(render({"A": "kept", "B": value})) == {"A": "kept", "B": value}
+
+
+@pytest.mark.attack(twin="test_the_same_text_without_the_quote_is_one_value")
+@pytest.mark.parametrize("value", QUOTED)
 def test_a_quote_never_makes_another_variable(value):
     assert "single quote" in find_problem(value)
     with pytest.raises(EnvFileError) as refused:

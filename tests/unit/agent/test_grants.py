@@ -151,18 +151,36 @@ async def test_what_waiting_cannot_cure_ends_at_once(issue, revalidate, client, 
     assert len(client.requests) == 1
 
 
-@pytest.mark.attack
-async def test_a_slow_old_answer_does_not_undo_a_revocation(issue, cache, client, kit, changes):
-    await cache.refresh()
-    released = asyncio.Event()
+@pytest.fixture
+def answer_late(issue, cache, client, kit):
+    """Let the issuer answer the question that is asked now with a new grant, once the returned event is set."""
 
-    async def late():
-        await released.wait()
-        return kit.ok(kit.grants_document(), '"2"')
+    async def begin():
+        await cache.refresh()
+        released = asyncio.Event()
 
-    client.script["issuer.test"] = lambda _: late()
-    slow = asyncio.create_task(cache.refresh())
-    await asyncio.sleep(0)
+        async def late():
+            await released.wait()
+            return kit.ok(kit.grants_document(), '"2"')
+
+        client.script["issuer.test"] = lambda _: late()
+        slow = asyncio.create_task(cache.refresh())
+        await asyncio.sleep(0)
+        return released, slow
+
+    return begin
+
+
+async def test_a_slow_answer_counts_when_nothing_was_revoked(answer_late, changes):
+    released, slow = await answer_late()
+    released.set()
+    await slow
+    assert [change is not None for change in changes] == [True, True]
+
+
+@pytest.mark.attack(twin="test_a_slow_answer_counts_when_nothing_was_revoked")
+async def test_a_slow_old_answer_does_not_undo_a_revocation(issue, cache, answer_late, changes):
+    released, slow = await answer_late()
     issue(problem(403))
     with pytest.raises(DiagnosedError):
         await cache.refresh()
@@ -171,7 +189,7 @@ async def test_a_slow_old_answer_does_not_undo_a_revocation(issue, cache, client
     assert changes[-1] is None
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_slow_issuer_costs_a_kickoff_its_revalidation_budget_only")
 async def test_a_kickoff_that_waits_does_not_use_what_another_lost(issue, cache, revalidate, client, kit):
     await cache.refresh()
     client.script["issuer.test"] = lambda _: asyncio.sleep(30)
@@ -184,6 +202,11 @@ async def test_a_kickoff_that_waits_does_not_use_what_another_lost(issue, cache,
         await waiting
 
 
+def test_a_document_of_the_right_shape_is_read(kit):
+    read = read_grants(json.dumps(kit.grants_document()).encode(), etag='"1"', now=0)
+    assert (read.organization, read.etag, len(read.grants)) == ("org", '"1"', 1)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -192,7 +215,7 @@ async def test_a_kickoff_that_waits_does_not_use_what_another_lost(issue, cache,
         {"azure": {"tenantId": 1}}, {"refusals": ["x"]},
     ],
 )  # fmt: skip
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_document_of_the_right_shape_is_read")
 def test_a_document_of_another_shape_is_refused(kit, change):
     with pytest.raises(UnreadableGrantsError):
         read_grants(json.dumps(kit.grants_document(**change)).encode(), etag="", now=0)

@@ -46,7 +46,7 @@ def folder():
         yield Path(name)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_without_it_they_can")
 @pytest.mark.skipif(os.geteuid() != 0 or not PYTHON, reason="needs root, to become another user")
 def test_nobody_of_the_same_user_can_look_into_the_process(folder):
     seen = seen_of(folder, f"import sys; sys.path.insert(0, '.'); import hardening; hardening.forbid_dumps(); {SLEEP}")

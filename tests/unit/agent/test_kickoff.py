@@ -344,7 +344,7 @@ async def test_a_vault_that_hangs_ends_with_the_budget(pod):
     assert "KickoffOutOfTime" in await asyncio.wait_for(pod.error(), 3)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_values_and_templates_are_answered_in_the_order_of_the_env")
 @pytest.mark.parametrize("part", ["vaultUrl", "authorityHost"])
 async def test_no_token_goes_to_a_host_that_is_not_listed(pod, part):
     document = pod.kit.grants_document(azure={part: "https://evil.example"})
@@ -354,7 +354,7 @@ async def test_no_token_goes_to_a_host_that_is_not_listed(pod, part):
     assert pod.exchanges() == []
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_the_token_is_kept_until_shortly_before_it_expires")
 @pytest.mark.parametrize("change", [{"organization": "other"}, {"keyEpoch": 2}, {"config": {"generation": 2}}])
 async def test_a_changed_identity_never_meets_an_old_token(pod, change):
     await pod.kickoff()

@@ -113,7 +113,7 @@ async def test_many_at_once_with_one_token_are_one_question():
     assert client.calls == 1
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_many_at_once_with_one_token_are_one_question")
 async def test_a_flood_of_invented_tokens_does_not_reach_the_api_server():
     client = CountingClient({"authenticated": False})
     clock = FrozenClock()

@@ -61,7 +61,7 @@ def test_a_key_that_is_held_and_not_recorded_is_not_published(mounted, ring):
     assert kids(ring) == ([KID], KID)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_replica_without_the_new_key_goes_on_with_the_old_one")
 def test_a_key_that_is_recorded_and_not_held_neither_is(mounted, ring):
     ring.load()
     put(mounted, Timetable((KeyEntry(KID, NOW, NOW), KeyEntry("planted", NOW, NOW + 1e-9))))

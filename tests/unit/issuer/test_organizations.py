@@ -104,7 +104,7 @@ def narrow(api):
 BREAKS = [break_policy, drop_rule, delete_binding, audit_only, narrow]
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_an_annotation_counts_after_a_look_at_its_policy")
 @pytest.mark.parametrize("breaks", BREAKS)
 async def test_an_organization_set_while_the_policy_is_not_in_force_is_not_believed(api, organizations, caplog, breaks):
     organizations.put_namespace(namespace(OURS))
@@ -115,6 +115,7 @@ async def test_an_organization_set_while_the_policy_is_not_in_force_is_not_belie
     assert of(organizations).id == OURS
     assert organizations.fault
     assert organizations.disputed == ("team-a",)
+    assert organizations.index.disputed == {"team-a": THEIRS}
     assert "OrganizationPolicyModified" in str([getattr(record, "wi_fields", {}) for record in caplog.records])
     # Repaired: what was set in between stays disputed until it is set anew under the policy.
     api.install("2")
@@ -124,12 +125,13 @@ async def test_an_organization_set_while_the_policy_is_not_in_force_is_not_belie
     assert (of(organizations).id, organizations.fault) == (OURS, "")
     organizations.put_namespace(namespace(OURS))
     assert organizations.disputed == ()
+    assert organizations.index.disputed == {}
     organizations.put_namespace(namespace(THEIRS))
     await organizations.look()
     assert of(organizations).id == THEIRS
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_an_annotation_counts_after_a_look_at_its_policy")
 async def test_a_policy_that_was_away_between_two_looks_is_noticed(api, organizations):
     organizations.put_namespace(namespace(OURS))
     await organizations.look()
@@ -140,7 +142,23 @@ async def test_a_policy_that_was_away_between_two_looks_is_noticed(api, organiza
     assert organizations.disputed == ("team-a",)
 
 
-@pytest.mark.attack
+async def test_leaving_an_organization_under_the_policy_is_believed(organizations):
+    organizations.put_namespace(namespace(OURS))
+    await organizations.look()
+    organizations.put_namespace(namespace())
+    await organizations.look()
+    assert of(organizations) == Organization("u1", is_implicit=True)
+
+
+async def test_a_namespace_made_anew_under_the_policy_is_believed(organizations):
+    organizations.put_namespace(namespace(OURS))
+    await organizations.look()
+    organizations.put_namespace(namespace(OURS, uid="u2"))
+    await organizations.look()
+    assert of(organizations) == Organization(OURS, is_implicit=False)
+
+
+@pytest.mark.attack(twin="test_leaving_an_organization_under_the_policy_is_believed")
 async def test_leaving_an_organization_unguarded_is_not_believed_either(api, organizations):
     organizations.put_namespace(namespace(OURS))
     await organizations.look()
@@ -150,7 +168,7 @@ async def test_leaving_an_organization_unguarded_is_not_believed_either(api, org
     assert of(organizations).id == OURS
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_namespace_made_anew_under_the_policy_is_believed")
 async def test_a_namespace_made_anew_inherits_nothing(api, organizations):
     organizations.put_namespace(namespace(OURS))
     await organizations.look()

@@ -94,7 +94,7 @@ def test_the_task_of_an_a2a_server_is_a_kickoff(programs, sidecar):
     assert programs.output(code) == ["fake-value-2"]
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_each_kickoff_sees_a_fresh_value_and_reads_once")
 def test_a_kickoff_without_its_secrets_does_not_run(programs, sidecar):
     code = """
         from wi_kickoff.errors import KickoffRefusedError

@@ -41,7 +41,7 @@ def test_a_reply_of_another_protocol_is_refused(data):
         wire.decode_reply(data)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_reply_survives_the_way_whatever_its_values_hold")
 @pytest.mark.parametrize("text", ["A=1\0v B=2", "A=\ud800"])
 def test_a_value_cannot_add_a_field_of_its_own(text):
     with pytest.raises(wire.WireError):

@@ -18,7 +18,8 @@ from wi_operator.federation import certificates
 from wi_operator.federation.keys import KeySet, generate_key_set
 from wi_operator.federation.rotation import RotationSettings
 from wi_operator.federation.timetable import Timetable
-from wi_operator.reconcile import authority, installation, signing_keys
+from wi_operator.reconcile import installation, signing_keys
+from wi_operator.reconcile.authority import AuthoritySettings
 from wi_operator.reconcile.installation import CHECK_SECONDS, INCOMPLETE_SECONDS, Installation
 from wi_operator.reconcile.public_keys import PublicKeysError
 from wi_operator.reconcile.signing_keys import SigningKeys
@@ -430,7 +431,7 @@ async def test_the_next_ca_signs_when_every_running_pod_knows_it():
     assert base64.b64decode(api.objects[WEBHOOKS.format("mutating")]["webhooks"][0]["clientConfig"]["caBundle"]) == (
         own.authority.encode()
     )
-    world.clock.advance(authority.SETTLE_SECONDS)
+    world.clock.advance(180)
     await own.ensure()
     assert signer_of(api, "wi-issuer-tls") == first, "a running pod knows the first one only"
     api.pods = [pod(own.authority)]
@@ -438,7 +439,7 @@ async def test_the_next_ca_signs_when_every_running_pod_knows_it():
     second = signer_of(api, "wi-issuer-tls")
     assert second != first
     assert certificates_in(api) == [second, first]
-    world.clock.advance(authority.OVERLAP_SECONDS)
+    world.clock.advance(86400)
     await own.ensure()
     assert certificates_in(api) == [second]
     api.calls.clear()
@@ -446,15 +447,28 @@ async def test_the_next_ca_signs_when_every_running_pod_knows_it():
     assert api.calls == []
 
 
-async def test_a_fresh_bundle_waits_for_the_webhooks_to_get_it():
+@pytest.mark.parametrize(("settle", "overlap"), [(180, 86400), (3, 5)])
+async def test_a_fresh_bundle_waits_for_the_webhooks_to_get_it_and_leaves_when_all_listeners_have_followed(
+    settle, overlap
+):
     api, world = Api(), World()
-    own = make(api, world)
+    own = Installation(api, NS, world.clock, rotation=AuthoritySettings(settle=settle, overlap=overlap))
     await own.ensure()
     (first,) = certificates_in(api)
     api.annotate(CA, rotate="please")
     await own.ensure()
+    world.clock.advance(settle - 1)
     await own.ensure()
     assert signer_of(api, "wi-webhook-tls") == first
+    world.clock.advance(1)
+    await own.ensure()
+    assert signer_of(api, "wi-webhook-tls") != first
+    world.clock.advance(overlap - 1)
+    await own.ensure()
+    assert first in certificates_in(api)
+    world.clock.advance(1)
+    await own.ensure()
+    assert first not in certificates_in(api)
 
 
 async def test_an_administrator_does_not_wait_for_pods(caplog):

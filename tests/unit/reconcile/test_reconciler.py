@@ -8,11 +8,13 @@ import pytest
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ConflictError, NotFoundError, UnreachableError
 from wi_operator.core.clock import FrozenClock
+from wi_operator.core.secret import SecretValue
 from wi_operator.federation.diagnosis import grants
+from wi_operator.federation.publication import Documents
 from wi_operator.reconcile.catch_up import catch_up
 from wi_operator.reconcile.decide import ConfigOutcome, CredentialOutcome, mirror
 from wi_operator.reconcile.gather import ConfigFacts, CredentialFacts, Gatherer
-from wi_operator.reconcile.handshake import Handshaker, LaggingError
+from wi_operator.reconcile.handshake import Granted, Handshaker, LaggingError
 from wi_operator.reconcile.queue import KeyedQueue, Ref
 from wi_operator.reconcile.reconciler import Reconciler
 from wi_operator.reconcile.store import Store, is_judged
@@ -283,11 +285,7 @@ async def test_an_implicit_organization_is_told(tmp_path):
 
     class Works:
         async def request_assertion(self, config):
-            class Granted:
-                issuer, subject, audience, organization = "i", "organization:ns-uid", "a", "ns-uid"
-                documents = None
-
-            return Granted
+            return granted()
 
         async def exchange(self, config, granted):
             return None
@@ -298,6 +296,39 @@ async def test_an_implicit_organization_is_told(tmp_path):
     store.put("Namespace", {"metadata": annotated})
     facts = await Gatherer(store, Works(), Published(), "https://issuer.example").gather_config(config())
     assert facts.outcome.notes == ()
+
+
+def granted(organization="ns-uid", disputed=""):
+    return Granted(
+        SecretValue("fake"), "i", f"organization:{organization}", "a", organization, Documents(b"", b""), disputed
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_told", "is_behind"),
+    [(granted("mine", "other"), True, False), (granted("mine"), False, True), (granted("other"), False, False)],
+)
+async def test_an_organization_that_the_issuer_does_not_believe(answer, is_told, is_behind):
+    store = Store()
+    annotated = {**NAMESPACE["metadata"], "annotations": {"identity.crewai.com/organization": "other"}}
+    store.put("Namespace", {"metadata": annotated})
+    store.put(CONFIG, config())
+
+    class Answers:
+        async def request_assertion(self, config):
+            return answer
+
+        async def exchange(self, config, granted):
+            return None
+
+    facts = await Gatherer(store, Answers(), Published(), "https://issuer.example").gather_config(config())
+    assert (bool(facts.disputed), facts.is_behind) == (is_told, is_behind)
+    assert facts.outcome.notes == ((facts.disputed,) if is_told else ())
+    if is_told:
+        assert facts.disputed.startswith(
+            "OrganizationDisputed: The organization of namespace 'team-a' was set to 'other'"
+        )
+        assert "'mine' counts on" in facts.disputed
 
 
 async def test_a_namespace_that_is_not_known_yet_is_waited_for(tmp_path):
@@ -328,6 +359,35 @@ async def test_catching_up_knows_everything_and_forgets_what_is_gone(reconciler)
     assert due(reconciler) == [AZURE, Ref(CONFIG, "team-a", "second")]
     assert DEMO not in reconciler.store.items
     assert "team-a" in reconciler.store.index.organizations
+
+
+async def test_a_disputed_organization_is_told_once_by_an_event_and_stays_in_the_message(reconciler, api, monkeypatch):
+    reconciler.observe(CONFIG, api.items["azure"])
+
+    async def gather(item, *, asked):
+        text = "OrganizationDisputed: planted"
+        return ConfigFacts(ConfigOutcome(None, proof="ok", notes=(text,)), FEDERATION, disputed=text)
+
+    monkeypatch.setattr(reconciler.gatherer, "gather_config", gather, raising=False)
+    for _ in range(2):
+        await reconciler.reconcile(AZURE)
+    assert [reason for _, reason in api.events].count("OrganizationDisputed") == 1
+    (ready,) = [c for c in api.writes[-1][1]["status"]["conditions"] if c["type"] == "Ready"]
+    assert (ready["status"], ready["message"]) == (
+        "True",
+        "ok Not tested: IssuerPublished. OrganizationDisputed: planted",
+    )
+
+
+@pytest.mark.parametrize(("is_behind", "least", "most"), [(True, 9, 11), (False, 500, 700)])
+async def test_an_issuer_that_is_behind_is_asked_again_soon(reconciler, api, monkeypatch, is_behind, least, most):
+    reconciler.observe(CONFIG, api.items["azure"])
+
+    async def gather(item, *, asked):
+        return ConfigFacts(ConfigOutcome(None, proof="ok"), FEDERATION, is_behind=is_behind)
+
+    monkeypatch.setattr(reconciler.gatherer, "gather_config", gather, raising=False)
+    assert least <= await reconciler.reconcile(AZURE) <= most
 
 
 async def test_a_changed_organization_is_told_once_by_an_event(reconciler, api, monkeypatch):

@@ -25,7 +25,7 @@ def test_the_request_names_secret_version_and_api(version, target):
     assert "fake-token" not in repr(request)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_the_request_names_secret_version_and_api")
 def test_a_name_cannot_leave_its_place_in_the_path():
     assert VAULT.build_read("../a?b#c", "", SecretValue("t")).target.startswith("/secrets/..%2Fa%3Fb%23c?")
 
@@ -52,7 +52,7 @@ def test_an_answer_without_a_value_is_refused(members):
         read(**members)
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_value_version_and_times_are_read")
 @pytest.mark.parametrize("identifier", ["https://x/a\nb", "https://x/" + "a" * 100, "", 1])
 def test_an_odd_version_is_not_shown(identifier):
     assert read(value="v", id=identifier, attributes={"exp": "x", "nbf": True}).version == ""

@@ -27,8 +27,10 @@ def malformed_references(plan: Plan) -> Iterator[str]:
 def impossible_vault_names(plan: Plan, *, index: Index, namespace: str) -> Iterator[str]:
     """Yield references whose vault is known and cannot have such a name."""
     for target in plan.targets:
+        # `$(X)` in the name is already told as such: it is no name that somebody meant.
+        told = {each.variable for each in target.extraction.problems if each.row is rows.VARIABLE_IN_REFERENCE}
         for entry in target.entries:
-            reference = None if entry.is_template else _read(entry)
+            reference = None if entry.is_template or entry.name in told else _read(entry)
             if isinstance(reference, Reference) and (problem := _impossible(reference, index, namespace=namespace)):
                 yield rows.tell(f"{target.label}, variable '{entry.name}'", rows.IMPOSSIBLE_SECRET_NAME, detail=problem)
 

@@ -39,6 +39,13 @@ ORGANIZATION_UNVERIFIED = _row(
     "Install the chart again, and let an administrator set the annotation identity.crewai.com/organization anew.",
     EVERYWHERE,
 )
+ORGANIZATION_DISPUTED = _row(
+    "OrganizationDisputed",
+    "The organization of namespace '{namespace}' was set to '{claimed}' while the policy that guards it was not in force; this "
+    "is not believed, and '{organization}' counts on.",
+    "Find out who set the annotation identity.crewai.com/organization; then let an administrator remove it and set it anew.",
+    frozenset({Surface.CONFIG, Surface.CREDENTIAL}),
+)
 KUBERNETES_UNAVAILABLE = _row(
     "KubernetesUnavailable",
     "The Kubernetes API did not answer the issuer.",
@@ -86,6 +93,7 @@ ROWS = (
     KEY_MISSING,
     KEY_LOST,
     ORGANIZATION_UNVERIFIED,
+    ORGANIZATION_DISPUTED,
     KUBERNETES_UNAVAILABLE,
     NOT_SYNCED,
     TOO_MANY_REQUESTS,

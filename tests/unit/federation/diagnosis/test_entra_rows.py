@@ -122,7 +122,7 @@ def test_retry_after_is_kept():
     assert judge(429, b"", retry_after=60.0).retry_after == 60.0
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_an_unknown_code_still_gives_code_text_and_trace")
 @pytest.mark.parametrize(
     "data",
     [
@@ -134,14 +134,14 @@ def test_any_body_is_judged(data):
     assert judge(data=data).reason
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_an_unknown_code_still_gives_code_text_and_trace")
 def test_a_foreign_text_is_bounded_and_on_one_line():
     diagnosis = judge(data=body("AADSTS999999: a\r\nERROR forged\x1b[31m" + "x" * 5000))
     assert diagnosis.message.isprintable()
     assert len(diagnosis.text) < 900
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_an_unknown_code_still_gives_code_text_and_trace")
 def test_a_foreign_text_is_no_template():
     assert "{client_id}" in judge(data=body("AADSTS999999: {client_id} {0.__class__}")).cause
 

@@ -106,13 +106,13 @@ def test_a_gateways_answer_is_retried(status, reason):
     assert (diagnosis.reason, diagnosis.row.retry) == (reason, Retry.TRANSIENT)
 
 
+@pytest.mark.attack(twin="test_each_refusal_has_its_row")
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error":"x"}', b'{"error":{"code":1,"innererror":[]}}'])
-@pytest.mark.attack
 def test_what_is_no_vault_is_told_as_such(body):
     assert keyvault.diagnose(403, body, **FACTS).reason == "VaultAnswerUnreadable"
 
 
-@pytest.mark.attack
+@pytest.mark.attack(twin="test_a_missing_role_names_role_object_and_scope")
 def test_a_hostile_resource_does_not_enter_the_command():
     diagnosis = judge(403, "Forbidden", rbac("getSecret", "/x'; rm -rf / #"), "ForbiddenByRbac")
     assert "rm -rf" not in diagnosis.message

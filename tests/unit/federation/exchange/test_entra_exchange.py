@@ -46,6 +46,7 @@ def test_a_token_is_read(lifetime):
     assert "fake-token" not in repr(token)
 
 
+@pytest.mark.attack(twin="test_a_token_is_read")
 @pytest.mark.parametrize(
     "members",
     [
@@ -54,7 +55,6 @@ def test_a_token_is_read(lifetime):
         {"access_token": "t\r\nx-evil: 1", "expires_in": 1}, {"access_token": "ü", "expires_in": 1},
     ],
 )  # fmt: skip
-@pytest.mark.attack
 def test_an_answer_that_is_no_token_is_refused(members):
     with pytest.raises(DiagnosedError, match="IdentityAnswerUnreadable"):
         read_token_answer(answer(members))
