@@ -84,6 +84,9 @@ bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|hook|a
 soak: $(READY) ## A long quiet run: no write, no growth of memory (MINUTES=15)
 	@MINUTES=$(MINUTES) $(BIN)/python bench/soak.py
 
+outage: $(READY) ## Kickoffs without issuer, and without API server, in real time (MINUTES=12)
+	@MINUTES=$(MINUTES) $(BIN)/python bench/outage.py
+
 lock: $(READY) ## Resolve the pinned dependencies again
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --extra cli --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
@@ -91,4 +94,4 @@ lock: $(READY) ## Resolve the pinned dependencies again
 	  $(BIN)/uv pip compile -q $$each $$(ls $$name.overrides 2>/dev/null | sed 's/^/--overrides /') --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --no-header -o $$name.lock; done
 
-.PHONY: bench soak help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs manifests images lock
+.PHONY: bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs manifests images lock

@@ -94,9 +94,9 @@ def kubernetes():
 def make_face(index, keyring, kubernetes, clock=CLOCK, **settings):
     settings = IssuerSettings(URL, **settings)
     return GrantsFace(
-        CallerReviews(kubernetes, CLOCK),
+        CallerReviews(kubernetes, clock),
         Grants(index, keyring, settings, clock, lambda: "internal CA"),
-        Handshakes(kubernetes, index, keyring, settings, CLOCK),
+        Handshakes(kubernetes, index, keyring, settings, clock),
         lambda: True,
     )
 
@@ -218,6 +218,29 @@ async def test_a_silent_api_server_answers_503_and_keeps_known_callers(grants, k
     assert (await grants.post("/v1/grants", json={"credentials": ["demo"]}, headers=POD)).status == 200
     stranger = await grants.post("/v1/grants", json={"credentials": ["demo"]}, headers=bearer("team-a:new@wi-issuer"))
     assert stranger.status == 503
+
+
+async def test_an_outage_of_the_api_server_is_never_told_as_a_refusal(keyring, kubernetes):
+    """A refusal ends a pod's grant at once; 503 lets it go on with what it holds. As set by default, every ten seconds."""
+    index, frozen = Index(), FrozenClock()
+    index.put_namespace(NAMESPACE)
+    index.put_config(CONFIG)
+    index.put_credential(CREDENTIAL)
+    async with TestClient(TestServer(make_face(index, keyring, kubernetes, frozen).build_app())) as client:
+
+        async def ask():
+            answer = await client.post("/v1/grants", json={"credentials": ["demo"]}, headers=POD)
+            return answer.status, (await answer.json(content_type=None)).get("reason", "")
+
+        assert await ask() == (200, "")
+        kubernetes.is_down = True
+        answers = []
+        for _ in range(72):
+            frozen.advance(10)
+            answers.append(await ask())
+        assert answers == [(200, "")] * 4 + [(503, "KubernetesUnavailable")] * 68
+        kubernetes.is_down = False
+        assert await ask() == (200, "")
 
 
 async def test_the_controller_gets_a_handshake_of_five_minutes(grants):

@@ -14,10 +14,11 @@ from wi_operator.federation.diagnosis.bodies import json_object
 from wi_operator.federation.diagnosis.grants import refusal
 
 AZURE_KEY_VAULT = "AzureKeyVault"
-RENEWAL = 0.8
-"""Part of its life after which a grant is renewed, so that one fetched in time survives an outage of the issuer."""
-JITTER = 0.05
-"""By how much that part differs from grant to grant, either way: pods that started together must not renew together."""
+RENEWAL = 0.79
+"""Part of its life after which a grant is renewed at the latest: of an hour it leaves more than the twelve minutes that an outage
+of the issuer or of the API server may last without a failed kickoff."""
+JITTER = 0.09
+"""By how much earlier it may be, differing from grant to grant: pods that started together must not renew together."""
 
 
 class UnreadableGrantsError(Exception):
@@ -110,7 +111,7 @@ def read_grants(body: bytes, *, etag: str, now: float) -> GrantSet:
             ca_bundle=str(document.get("caBundle") or ""),
             issuer_ca=str(document.get("issuerCaBundle") or ""),
             received_at=now,
-            renewal=RENEWAL + JITTER * (os.urandom(1)[0] / 127.5 - 1),
+            renewal=RENEWAL - JITTER * os.urandom(1)[0] / 255,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableGrantsError(type(error).__name__) from error
