@@ -14,7 +14,8 @@ FACTS = {
     "issuer", "subject", "audience", "client_id", "tenant_id", "scope", "skew", "status", "said", "vault", "vault_host",
     "vault_tenant", "secret", "version_text", "oid", "resource", "action", "decision", "client_ip", "host", "port",
     "detail", "credential", "json_key", "expires", "starts", "url", "field", "provider", "namespace", "name", "names", "kind",
-    "count", "wanted", "config", "cloud", "object", "what", "account", "position", "correction", "variable",
+    "count", "wanted", "config", "cloud", "object", "what", "account", "position", "correction", "variable", "claimed",
+    "organization",
 }  # fmt: skip
 
 
