@@ -31,6 +31,7 @@ lint: $(READY) ## Style, layers, budgets, generated files
 	@$(BIN)/python tools/check_budgets.py
 	@$(BIN)/python tools/generate_crds.py --check
 	@$(BIN)/python tools/generate_troubleshooting.py --check
+	@$(BIN)/python tools/generate_reference.py --check
 	@$(BIN)/python tools/generate_policy.py --check
 
 types: $(READY) ## Static types
@@ -69,8 +70,15 @@ crds: $(READY) ## Generate the CustomResourceDefinitions from the models
 	@$(BIN)/python tools/generate_crds.py
 	@$(BIN)/python tools/generate_policy.py
 
+site: $(READY) ## Build the documentation's site into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+docs-test: $(READY) ## The documentation: site, links, every fenced command and manifest
+	@$(BIN)/pytest -q tests/docs
+
 docs: $(READY) ## Write what docs/ takes from the code
 	@$(BIN)/python tools/generate_troubleshooting.py
+	@$(BIN)/python tools/generate_reference.py
 
 manifests: $(READY) crds ## Render manifests/ from the chart
 	@$(STAGE) render
@@ -90,8 +98,8 @@ outage: $(READY) ## Kickoffs without issuer, and without API server, in real tim
 lock: $(READY) ## Resolve the pinned dependencies again
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/product.lock
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --extra cli --universal --generate-hashes --no-annotate --no-header -o requirements/dev.lock
-	@for each in requirements/crewai-*.in; do name=$${each%.in}; \
+	@for each in requirements/*.in; do name=$${each%.in}; \
 	  $(BIN)/uv pip compile -q $$each $$(ls $$name.overrides 2>/dev/null | sed 's/^/--overrides /') --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --no-header -o $$name.lock; done
 
-.PHONY: bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs manifests images lock
+.PHONY: bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs docs-test site manifests images lock

@@ -27,6 +27,7 @@ PREPARATIONS = (
 SUITES = (
     ("unit", ("tests/unit", "tests/architecture")),
     ("contract", ("tests/contract",)),
+    ("docs", ("tests/docs",)),
     ("matrix", ("tests/matrix", "tests/workers")),
     ("integration", ("tests/integration",)),
     ("e2e", ("e2e",)),

@@ -13,6 +13,8 @@ from wi_testkit.stage.python import find_uv
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
 CREWAI = ("crewai-1.14.5", "crewai-1.15.30")
 """The oldest and the newest CrewAI that the runtime hook is tested with."""
+CLOUD_TOOLS = "cloud-tools"
+"""azure-cli and other parsers for the commands in the documentation."""
 _KEPT = 2
 
 
@@ -48,5 +50,5 @@ def _forget_old(folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    for each in CREWAI:
+    for each in (*CREWAI, CLOUD_TOOLS):
         ensure_environment(each)
