@@ -66,6 +66,10 @@ KEYS: tuple[Key, ...] = (
     Key(names.CA_ANNOTATION, "pod", "a SHA-256", "Which bundle of the internal CA the sidecar was started with.", is_ours=True),
     Key(names.KIDS_ANNOTATION, KEYS_SECRET, "key ids", "The ids of the keys, so that nobody has to read the keys to know them.",
         is_ours=True),
+    Key(
+        names.VERIFY_LABEL, "Job", "the name of a Job", "On a copy that `kubectl wi verify-rotation` made: of which Job.",
+        is_label=True, is_ours=True,
+    ),
     Key(names.ROTATE_ANNOTATION, f"{KEYS_SECRET}; {CA_SECRET}", "any new value", "Begins a rotation."),
     Key(names.TAINT_ANNOTATION, KEYS_SECRET, "a key id", "A key that leaked: it is out of the key set within seconds."),
     Key(
