@@ -230,6 +230,13 @@ async def test_it_is_registered_once_the_api_server_could_call_it(webhook, autho
     assert "does not answer" in problems[8]
 
 
+@pytest.mark.parametrize("bundle", ["%", "//79", base64.b64encode(b"\xff\xfe").decode()])
+async def test_a_bundle_that_is_no_text_is_told(bundle):
+    registration = Registration("localhost", 1)
+    registration.put({"webhooks": [{"clientConfig": {"caBundle": bundle}}]})
+    assert "no usable caBundle yet" in await registration.find_problem()
+
+
 async def test_a_certificate_for_another_service_is_not_proven(webhook, authority):
     async with webhook:
         registration = Registration("wi-webhook.wi-system.svc", webhook.port)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import struct
 
 import pytest
 
@@ -116,6 +117,19 @@ async def test_a_new_connection_that_is_closed_is_a_failure(client, test_ca):
     async with serving(test_ca, None) as server:
         assert await failure(client, get(server)) is Failure.RESET
         assert server.connections == 1
+
+
+async def test_a_connection_that_is_torn_down_is_a_failure(client, test_ca):
+    async def tear(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        plain = writer.get_extra_info("socket")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no orderly end
+        writer.transport.abort()
+
+    listener = await asyncio.start_server(tear, "127.0.0.1", 0, ssl=server_context(test_ca, "localhost"))
+    request = HttpRequest("GET", Endpoint("localhost", listener.sockets[0].getsockname()[1]), "/")
+    assert await failure(client, request) is Failure.RESET
+    listener.close()
 
 
 async def test_chunks_and_interim_answers_are_understood(client, test_ca):

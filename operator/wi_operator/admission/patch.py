@@ -38,10 +38,6 @@ class Patch:
         """Remove what is there."""
         self.operations.append({"op": "remove", "path": pointer(*tokens)})
 
-    def move(self, source: tuple[Token, ...], target: tuple[Token, ...]) -> None:
-        """Remove at ``source`` and add at ``target`` (an index of the list without it)."""
-        self.operations.append({"op": "move", "from": pointer(*source), "path": pointer(*target)})
-
     def append(self, *tokens: Token, value: Any, to: list[Any] | None) -> None:
         """Append ``value`` to the list at ``tokens``, which now is ``to``; make the list if there is none."""
         if to:

@@ -261,6 +261,11 @@ def required(*terms):
             {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [], **required({"matchExpressions": [LINUX]})}},
             id="preferred-only",
         ),
+        pytest.param(
+            {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": None}}},
+            {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": None}}},
+            id="what-the-api-server-will-refuse",
+        ),
     ],
 )  # fmt: skip
 def test_affinity(kit, before, after):

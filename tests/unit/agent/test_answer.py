@@ -1,6 +1,7 @@
 """The short way for plain answers says what h11 says, or nothing."""
 
 import asyncio
+import gc
 
 import pytest
 from hypothesis import given, settings
@@ -77,6 +78,20 @@ def test_where_the_short_way_speaks_h11_says_the_same(status, headers, body):
     response, keeps_alive = asyncio.run(read_by_h11(data))
     assert (plain.status, plain.body, plain.headers) == (response.status, response.body, dict(response.headers))
     assert keeps_alive
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_nobody_hears_of_an_answer_that_was_given_up(is_over):
+    loop, told = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    answer = Answer(loop.create_future(), 1000)
+    if is_over:
+        answer.fail(BrokenOffError())
+    answer.abandon()
+    assert answer.whole.cancelled() is not is_over
+    del answer
+    gc.collect()
+    assert told == []
 
 
 @pytest.mark.parametrize(("data", "error"), [(b"junk\r\n\r\n", MalformedAnswerError), (PLAIN[:-1], BrokenOffError)])

@@ -39,6 +39,8 @@ def test_entries_keep_their_order_and_kind():
         (declare({"name": "A=B", "template": "x"}), "not a variable's name"),
         (declare({"name": "A", "template": "\0"}), "not a declaration"),
         (declare({"name": "A", "template": "\ud800"}), "not a declaration"),
+        (declare({"name": "A", "template": ["x"]}), "not a declaration"),
+        (declare({"name": "A", "reference": {"x": "y"}}), "not a declaration"),
         (declare({"name": "A", "reference": "secret://demo"}), "app, entry 0, A: the secret's name is missing"),
         (declare(container="../etc"), "not a container's name"),
     ],

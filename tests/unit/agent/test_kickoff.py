@@ -135,6 +135,29 @@ async def test_the_first_kickoff_that_sees_a_new_version_logs_how_long_it_took(p
     assert [*lags[:2], *lags[3:]] == [None] * 4
 
 
+async def test_a_vault_that_does_not_tell_when_a_version_was_created_is_followed_too(pod, caplog):
+    caplog.set_level(logging.INFO)
+    kickoffs, versions = pod.kickoffs(), iter("122")
+    pod.client.script["demo.vault.test"] = lambda _: secret(
+        "v", id=f"https://demo.vault.test/secrets/x/{next(versions)}"
+    )
+    for expected in "122":
+        assert (await kickoffs.run("app", "hook", Deadline.after(pod.clock, 1))).ok
+        (told,) = getattr(caplog.records[-1], FIELDS)["secrets"]
+        assert told["version"] == expected
+        assert {"age", "rotation_lag"}.isdisjoint(told)
+
+
+async def test_a_grant_without_its_providers_settings_fails_its_variable_alone(pod):
+    document = pod.kit.grants_document(("demo",))
+    document["grants"].append({**document["grants"][0], "credential": "", "azure": None})
+    pod.client.script["issuer.test"] = lambda _: pod.kit.ok(document)
+    pod.entries.append({"name": "B", "reference": "secret:///b"})
+    text = await pod.error()
+    assert "1 of 2" in text
+    assert "B (secret:///b): NotSupportedYet" in text
+
+
 def version(identifier, created):
     return {"id": f"https://demo.vault.test/secrets/x/{identifier}", "attributes": {"created": created}}
 
