@@ -16,6 +16,7 @@ from wi_operator.core.clock import SystemClock
 from wi_operator.federation.diagnosis.transport import Failure
 from wi_operator.federation.exchange.base import HttpRequest
 from wi_operator.federation.hosts import Endpoint
+from wi_testkit.pki import CertificateAuthority
 from wi_testkit.static_issuer import server_context
 
 BUDGETS = Budgets(connect=0.5, read=0.3, response_bytes=1000, connections_per_host=2)
@@ -219,6 +220,29 @@ def test_a_name_that_does_not_exist_is_told(client):
     with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
         request = HttpRequest("GET", Endpoint("no-such-host.invalid", 443), "/")
         assert runner.run(failure(client, request)) in {Failure.HOST_UNKNOWN, Failure.DNS}
+
+
+async def test_a_kept_connection_does_not_outlive_the_trust_that_it_was_made_under(client, test_ca):
+    async with serving(test_ca, OK) as server:
+        await client.send(get(server))
+        client.retrust(trust.internal_context(CertificateAuthority().pem.decode()))
+        assert await failure(client, get(server)) is Failure.TLS
+        client.retrust(trust.internal_context(test_ca.pem.decode()))
+        assert (await client.send(get(server))).body == b"hi"
+        assert len(server.heads) == 2
+
+
+async def test_a_socket_that_does_not_connect_is_closed(monkeypatch):
+    made = []
+
+    async def refuse(plain, address):
+        made.append(plain)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", refuse)
+    with pytest.raises(ConnectionRefusedError):
+        await dial("127.0.0.1", 9)
+    assert [plain.fileno() for plain in made] == [-1]
 
 
 @pytest.mark.attack(twin="test_connections_are_kept")

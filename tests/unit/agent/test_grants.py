@@ -207,6 +207,13 @@ def test_a_document_of_the_right_shape_is_read(kit):
     assert (read.organization, read.etag, len(read.grants)) == ("org", '"1"', 1)
 
 
+@pytest.mark.parametrize("absent", [{"caBundle": None, "issuerCaBundle": None}, {}])
+def test_a_document_without_bundles_brings_no_ca(kit, absent):
+    document = {name: item for name, item in kit.grants_document().items() if not name.endswith("aBundle")} | absent
+    read = read_grants(json.dumps(document).encode(), etag="", now=0)
+    assert (read.ca_bundle, read.issuer_ca) == ("", "")
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -55,6 +55,13 @@ def test_a_key_that_was_not_seen_in_public_never_signs():
     assert not rotation.needs_key(state, 10**9, SETTINGS, "asked again")
 
 
+def test_a_request_that_is_taken_away_after_it_was_followed_asks_for_nothing():
+    state = Timetable((KeyEntry("old", 0, 0),), observed_rotate="1")
+    assert not rotation.needs_key(state, 10, SETTINGS, "")
+    assert not rotation.needs_key(state, 10, SETTINGS, "1")
+    assert rotation.needs_key(state, 10, SETTINGS, "2")
+
+
 def test_a_whole_rotation():
     state = Timetable((KeyEntry("old", 0, 0),))
     assert not rotation.needs_key(state, 999, SETTINGS, "")

@@ -434,7 +434,8 @@ async def test_the_next_ca_signs_when_every_running_pod_knows_it():
     world.clock.advance(180)
     await own.ensure()
     assert signer_of(api, "wi-issuer-tls") == first, "a running pod knows the first one only"
-    api.pods = [pod(own.authority)]
+    # Labelled and never injected: it has no sidecar that would have to know.
+    api.pods = [pod(own.authority), {"metadata": {"name": "q"}}, {"metadata": {"name": "r", "annotations": {"a": "b"}}}]
     await own.ensure()
     second = signer_of(api, "wi-issuer-tls")
     assert second != first

@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from wi_operator.index.objects import ObjectKey
 from wi_operator.index.store import Index
 from wi_operator.reconcile import notes
 from wi_operator.reconcile.metrics import AppMetrics
@@ -67,3 +68,17 @@ def test_the_metric_counts_the_same():
     for key in list(index.configs):
         index.drop_config({"metadata": {"namespace": key.namespace, "name": key.name}})
     assert "client=" not in generate_latest(registry).decode()
+
+
+@pytest.mark.parametrize(("is_default", "others", "count"), [(False, 2, 0), (True, 0, 0), (True, 1, 1)])
+def test_a_second_default_of_the_credentials_is_told_on_the_defaults(is_default, others, count):
+    index = Index()
+    for number in range(others + 1):
+        metadata = {"namespace": "team-a", "name": f"c{number}", "uid": f"u{number}", "generation": 1}
+        index.put_credential(
+            {"metadata": metadata, "spec": {"provider": "AzureKeyVault", "default": bool(number) or is_default}}
+        )
+    told = notes.of_credential(index, index.credentials[ObjectKey("team-a", "c0")])
+    assert isinstance(told, tuple)
+    assert len(told) == count
+    assert all("AmbiguousDefault: " in each and "c1" in each for each in told)
