@@ -33,6 +33,7 @@ lint: $(READY) ## Style, layers, budgets, generated files
 	@$(BIN)/python tools/generate_troubleshooting.py --check
 	@$(BIN)/python tools/generate_reference.py --check
 	@$(BIN)/python tools/generate_policy.py --check
+	@$(BIN)/python tools/generate_metrics.py --check
 
 types: $(READY) ## Static types
 	@$(BIN)/mypy --no-error-summary
@@ -50,6 +51,9 @@ matrix: $(READY) ## Kickoffs of real CrewAI releases and of worker processes
 
 integration: $(READY) ## Tests on a bare API server
 	@$(BIN)/pytest -q tests/integration
+
+observability: $(READY) ## Metrics, logs, alerts and dashboard against a real Prometheus
+	@$(BIN)/pytest -q tests/observability
 
 e2e: $(READY) ## Tests in real pods (CLUSTER=embedded|current|kind)
 	@CLUSTER=$(CLUSTER) $(BIN)/pytest -q e2e
@@ -79,6 +83,7 @@ docs-test: $(READY) ## The documentation: site, links, every fenced command and 
 docs: $(READY) ## Write what docs/ takes from the code
 	@$(BIN)/python tools/generate_troubleshooting.py
 	@$(BIN)/python tools/generate_reference.py
+	@$(BIN)/python tools/generate_metrics.py
 
 manifests: $(READY) crds ## Render manifests/ from the chart
 	@$(STAGE) render
@@ -102,4 +107,4 @@ lock: $(READY) ## Resolve the pinned dependencies again
 	  $(BIN)/uv pip compile -q $$each $$(ls $$name.overrides 2>/dev/null | sed 's/^/--overrides /') --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --no-header -o $$name.lock; done
 
-.PHONY: bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs docs-test site manifests images lock
+.PHONY: observability bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs docs-test site manifests images lock

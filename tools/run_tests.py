@@ -30,6 +30,7 @@ SUITES = (
     ("docs", ("tests/docs",)),
     ("matrix", ("tests/matrix", "tests/workers")),
     ("integration", ("tests/integration",)),
+    ("observability", ("tests/observability",)),
     ("e2e", ("e2e",)),
 )
 

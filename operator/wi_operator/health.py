@@ -7,13 +7,16 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from wi_operator.core.metrics import READY
+
 Fact = Callable[[], bool]
 
 
 async def start(
-    *, port: int, is_alive: Fact, is_ready: Fact, registry: CollectorRegistry, host: str = ""
+    *, port: int, is_alive: Fact, is_ready: Fact, registry: CollectorRegistry, process: str, host: str = ""
 ) -> web.AppRunner:
-    """Listen on ``port``; 200 while the fact holds, else 503."""
+    """Listen on ``port``; 200 while the fact holds, else 503. ``process`` is its name in the metrics."""
+    READY.gauge(registry).labels(process).set_function(lambda: float(is_ready()))
 
     async def live(_: web.Request) -> web.Response:
         return _answer(is_alive())

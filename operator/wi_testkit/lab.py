@@ -179,8 +179,8 @@ class Lab:
         )
         self.wait(lambda: self._is_ready(health), f"issuer {number}")
 
-    def start_webhook(self) -> None:
-        """Start the webhook and wait until it is ready."""
+    def start_webhook(self) -> tuple[int, int]:
+        """Start the webhook and wait until it is ready; returns its port and that of its health."""
         serving, health = find_ports(2)
         self._run(
             "webhook",
@@ -192,6 +192,7 @@ class Lab:
             WI_DRAIN_SECONDS="0",
         )
         self.wait(lambda: self._is_ready(health), "webhook")
+        return serving, health
 
     def stop(self, name: str) -> None:
         """End one process, ``issuer-0`` for example."""

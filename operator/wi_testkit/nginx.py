@@ -3,13 +3,11 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wi_testkit.controlplane.cache import find_cache, hold_lock, publish
-from wi_testkit.controlplane.errors import ControlPlaneError
+from wi_testkit.controlplane.packages import unpack_package
 from wi_testkit.controlplane.readiness import wait_until
 
 _PACKAGE = "nginx"
@@ -35,28 +33,7 @@ def find_nginx() -> Path:
     """Return the program; where it is not installed its Debian package is unpacked. Raises ControlPlaneError."""
     if found := shutil.which("nginx"):
         return Path(found)
-    folder = find_cache() / "nginx"
-    with hold_lock("nginx"):
-        if not folder.exists():
-            with publish(folder) as draft:
-                _unpack(draft)
-    return folder / "usr/sbin/nginx"
-
-
-def _unpack(folder: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        if _run(["apt-get", "--quiet", "download", _PACKAGE], scratch):
-            _run(["apt-get", "--quiet", "update"], scratch)
-            if trouble := _run(["apt-get", "--quiet", "download", _PACKAGE], scratch):
-                raise ControlPlaneError(f"apt-get download {_PACKAGE} failed: {trouble}")
-        (archive,) = Path(scratch).glob("*.deb")
-        if trouble := _run(["dpkg", "--extract", str(archive), str(folder)], scratch):
-            raise ControlPlaneError(f"{archive.name} cannot be unpacked: {trouble}")
-
-
-def _run(command: list[str], folder: str) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+    return unpack_package(_PACKAGE) / "usr/sbin/nginx"
 
 
 @contextmanager

@@ -66,6 +66,7 @@ def _handler(
 ) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         if not is_ready():
+            metrics.refuse(path)
             return web.Response(status=503, text="the index of credentials is not complete yet; try again")
         body = await request.read()
         begin = clock.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import logging
@@ -12,6 +13,7 @@ from wi_operator.agent.client import HttpClient, TransportError
 from wi_operator.agent.grant_set import GrantSet, UnreadableGrantsError, read_grants
 from wi_operator.agent.retry import Deadline, retry
 from wi_operator.agent.settings import Budgets
+from wi_operator.agent.tally import HEADER, Entry, Tally, render
 from wi_operator.core.clock import Clock
 from wi_operator.core.log import fields
 from wi_operator.federation.diagnosis import grants
@@ -21,6 +23,7 @@ from wi_operator.federation.exchange.base import HttpRequest, HttpResponse
 from wi_operator.federation.hosts import Endpoint
 
 PATH = "/v1/grants"
+TELL_SECONDS = 0.5
 OK, NOT_MODIFIED, TOO_MANY = 200, 304, 429
 
 log = logging.getLogger(__name__)
@@ -35,11 +38,19 @@ class IssuerUnavailableError(DiagnosedError):
 
 
 class GrantSource:
-    """Asks the issuer; holds nothing."""
+    """Asks the issuer; holds nothing but what is still to be told of kickoffs."""
 
     def __init__(
-        self, client: HttpClient, endpoint: Endpoint, *, token_file: str, credentials: Iterable[str], clock: Clock
+        self,
+        client: HttpClient,
+        endpoint: Endpoint,
+        *,
+        token_file: str,
+        credentials: Iterable[str],
+        clock: Clock,
+        tally: Tally | None = None,
     ) -> None:
+        self.tally = Tally() if tally is None else tally
         self._client = client
         self._endpoint = endpoint
         self._token_file = token_file
@@ -48,21 +59,35 @@ class GrantSource:
 
     async def ask(self, held: GrantSet | None) -> GrantSet:
         """Return current grants, ``held`` itself if they are unchanged; raises one of the errors above."""
+        told = self.tally.take()
         try:
-            response = await self._client.send(self._build(held))
-        except TransportError as error:
-            row = grants.NOT_TRUSTED if error.failure is Failure.TLS else grants.UNREACHABLE
-            raise IssuerUnavailableError(row.diagnose(detail=error.diagnose().cause)) from error
+            response = await self._send(held, told)
+        except BaseException:  # also a question that was broken off
+            self.tally.give_back(told)
+            raise
         if response.status == NOT_MODIFIED and held is not None:
             return held
         if response.status == OK:
             return self._read(response)
-        raise _refused(response)
+        refused = _refused(response)
+        if isinstance(refused, IssuerUnavailableError):
+            self.tally.give_back(told)
+        raise refused
 
-    def _build(self, held: GrantSet | None) -> HttpRequest:
+    async def _send(self, held: GrantSet | None, told: list[Entry]) -> HttpResponse:
+        try:
+            return await self._client.send(self._build(held, told))
+        except TransportError as error:
+            row = grants.NOT_TRUSTED if error.failure is Failure.TLS else grants.UNREACHABLE
+            raise IssuerUnavailableError(row.diagnose(detail=error.diagnose().cause)) from error
+
+    def _build(self, held: GrantSet | None, told: list[Entry]) -> HttpRequest:
         headers = [("authorization", f"Bearer {self._read_token()}"), ("content-type", "application/json")]
         if held is not None:
             headers.append(("if-none-match", held.etag))
+        if told:
+            # Not in the body, which names credentials and nothing else.
+            headers.append((HEADER, render(told)))
         return HttpRequest("POST", self._endpoint, PATH, tuple(headers), self._body)
 
     def _read_token(self) -> str:
@@ -117,6 +142,14 @@ class GrantCache:
                     _log_stale(error, held)
                     return held
         return await retry(self.refresh, deadline=deadline, budgets=self._budgets)
+
+    async def tell(self) -> None:
+        """Tell the issuer of kickoffs that it has not heard of, as far as it answers at once."""
+        if not self._source.tally:
+            return
+        with contextlib.suppress(TimeoutError, DiagnosedError):
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._source.ask(self._usable())
 
     async def refresh(self, *, anew: bool = False) -> GrantSet:
         """Ask the issuer once; ``anew`` or shortly before expiry for newly minted assertions."""

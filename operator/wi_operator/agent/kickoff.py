@@ -18,6 +18,7 @@ from wi_operator.agent.grants import GrantCache
 from wi_operator.agent.report import Failure, error_lines, fingerprint, log_failures, resolved_line, with_kickoff
 from wi_operator.agent.retry import Deadline, retry
 from wi_operator.agent.settings import Budgets
+from wi_operator.agent.tally import SUCCEEDED, Tally
 from wi_operator.agent.tokens import TokenCache, TokenKey, allowed, azure_facts
 from wi_operator.agent.values import extract
 from wi_operator.api.reference import MalformedReferenceError, Reference, azure_secret_name
@@ -69,6 +70,7 @@ class Services:
     cloud: Callable[[], HttpClient]
     clock: Clock
     budgets: Budgets
+    tally: Tally = field(default_factory=Tally)
 
 
 class Kickoffs:
@@ -91,19 +93,33 @@ class Kickoffs:
         try:
             grants = await self._services.grants.revalidate(deadline)
         except DiagnosedError as error:
-            return _failed([_fail(variable, error.diagnosis) for variable in variables], len(variables), identity)
+            return self._fail([_fail(variable, error.diagnosis) for variable in variables], began, identity)
         outcomes = await _Kickoff(self._services, grants, deadline).resolve(variables)
         failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
         if failures:
-            return _failed(failures, len(variables), identity)
+            return self._fail(failures, began, identity, of=len(variables))
         resolved = [outcome for outcome in outcomes if isinstance(outcome, Resolved)]
-        identity["ms"] = str(_milliseconds(self._services.clock.monotonic() - began))
+        identity["ms"] = str(self._note(SUCCEEDED, began))
         told = self._describe(resolved, grants.fingerprint_key)
         lines = [with_kickoff(line, identity["kickoff"]) for line in self._tell(resolved, told, identity)]
         answer = [wire.Field(wire.KICKOFF, identity["kickoff"])] if identity["source"] in wire.TOLD_ID else []
         answer += [wire.Field(wire.LOG_LINE, line) for line in lines]
         asks_for_values = identity["source"] != wire.CHECK
         return wire.Reply(True, (*answer, *(_valued(entries, resolved) if asks_for_values else _informed(told))))
+
+    def _note(self, outcome: str, began: float) -> int:
+        """Remember the kickoff for the issuer's metrics; return its milliseconds."""
+        milliseconds = _milliseconds(self._services.clock.monotonic() - began)
+        self._services.tally.note(outcome, milliseconds)
+        return milliseconds
+
+    def _fail(
+        self, failures: Sequence[Failure], began: float, identity: dict[str, str], *, of: int | None = None
+    ) -> wire.Reply:
+        """Return the reply of a kickoff whose ``failures`` are ``of`` so many variables, all by default."""
+        if failures:
+            self._note(failures[0].diagnosis.reason, began)
+        return _failed(failures, len(failures) if of is None else of, identity)
 
     def _describe(self, resolved: Sequence[Resolved], key: bytes) -> list[dict[str, object]]:
         """Return what may be told of each variable, as structured fields."""

@@ -23,6 +23,7 @@ from wi_operator.agent.kickoff import Kickoffs, Services
 from wi_operator.agent.retry import Deadline
 from wi_operator.agent.server import KickoffServer, mark_started
 from wi_operator.agent.settings import SidecarSettings, read_settings
+from wi_operator.agent.tally import Tally
 from wi_operator.agent.tokens import TokenCache, TokenKey, allowed
 from wi_operator.core.clock import Clock, SystemClock
 from wi_operator.core.errors import SettingsError
@@ -106,16 +107,18 @@ class Sidecar:
         self._internal_ca = settings.ca_bundle
         self._cloud: HttpClient | None = None
         self._cloud_ca = ""
+        tally = Tally()
         source = GrantSource(
             self._internal,
             settings.grants,
             token_file=settings.token_file,
             credentials=self._credentials(),
             clock=clock,
+            tally=tally,
         )
         self._tokens = TokenCache(self._cloud_client, clock=clock, budgets=budgets)
         self._grants = GrantCache(source, clock=clock, budgets=budgets, on_change=self._adopt)
-        services = Services(self._grants, self._tokens, self._cloud_client, clock, budgets)
+        services = Services(self._grants, self._tokens, self._cloud_client, clock, budgets, tally)
         kickoffs = Kickoffs(settings.declaration, services)
         self._server = KickoffServer(kickoffs.run, budgets=budgets, clock=clock)
 
@@ -130,6 +133,7 @@ class Sidecar:
         await stopped.wait()
         prefetch.cancel()
         await self._server.stop()
+        await self._grants.tell()
 
     async def _listen(self) -> None:
         files = read_files()

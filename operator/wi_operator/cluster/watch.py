@@ -10,6 +10,7 @@ from typing import Any
 
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ApiError
+from wi_operator.cluster.pulse import Pulse
 from wi_operator.core.log import fields
 
 Consumer = Callable[[Mapping[str, Any]], None]
@@ -34,7 +35,13 @@ class Watch:
     drop: Consumer
     field_selector: str = ""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
+    pulse: Pulse = field(default_factory=Pulse)
     _known: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def resource(self) -> str:
+        """The plural name of what is watched."""
+        return self.path.rpartition("/")[2]
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -52,9 +59,12 @@ class Watch:
         version = await self._list()
         self.synced.set()
         while True:
+            # After a list, and after a watch that the server ended in order: nothing can have been missed.
+            self.pulse.prove()
             async for event in self.client.watch(self.path, resource_version=version, selectors=self._selectors()):
                 item = event["object"]
                 version = item["metadata"]["resourceVersion"]
+                self.pulse.prove()
                 self._take(event["type"], item)
 
     async def _list(self) -> str:
@@ -70,6 +80,8 @@ class Watch:
         return {"fieldSelector": self.field_selector} if self.field_selector else {}
 
     def _take(self, kind: str, item: Mapping[str, Any]) -> None:
+        if kind in {"ADDED", "MODIFIED", "DELETED"}:
+            self.pulse.beat()
         if kind in {"ADDED", "MODIFIED"}:
             self._known[_key(item)] = {"metadata": item["metadata"]}
             self.put(item)

@@ -88,6 +88,15 @@ def renewal_time(certificate: str) -> float:
     return start + (end - start) * RENEWAL_SHARE
 
 
+def expiry_time(certificates: str) -> float:
+    """Return when the last of PEM ``certificates`` ends, seconds since the epoch; 0 when none can be read."""
+    try:
+        found = x509.load_pem_x509_certificates(certificates.encode())
+    except ValueError:
+        return 0.0
+    return max((one.not_valid_after_utc.timestamp() for one in found), default=0.0)
+
+
 def is_usable(pair: Pair, authority: str, names: Sequence[str], *, now: float) -> bool:
     """Tell whether a leaf fits its key and its CA, covers exactly ``names``, and is not due for renewal."""
     try:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,10 @@ from wi_operator.federation.discovery import DISCOVERY_PATH, JWKS_PATH, issuer_p
 from wi_operator.issuer import grants, handshakes
 from wi_operator.issuer.callers import Caller, CallerReviews
 from wi_operator.issuer.documents import discovery_body, jwks_body
+from wi_operator.issuer.grants import GrantAnswer
 from wi_operator.issuer.keyring import Keyring
 from wi_operator.issuer.limits import Limit
+from wi_operator.issuer.metrics import REPORT_HEADER, RequestMetrics
 from wi_operator.issuer.problems import (
     ISSUER_URL_MISSING,
     KEY_LOST,
@@ -47,36 +49,41 @@ TOKEN_LIMIT = 16 * 1024
 SHUTDOWN_SECONDS = 10.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Count = Callable[[str, str], None]
+DOORS = {"/v1/grants": "grants", "/v1/handshakes": "handshakes"}
 
 log = logging.getLogger(__name__)
 
 
-def no_count(door: str, outcome: str) -> None:
-    """Count nothing."""
+def answer_problems(metrics: RequestMetrics, doors: Mapping[str, str], otherwise: str) -> Any:
+    """Return the middleware that turns refusals and faults into problem documents; no traceback leaves the process.
 
-
-def answer_problems(door: str, count: Count) -> Any:
-    """Return the middleware that turns refusals and faults into problem documents; no traceback leaves the process."""
+    ``doors`` names the door of a path in the metrics; ``otherwise`` is that of any other.
+    """
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        door, now = doors.get(request.path, otherwise), asyncio.get_running_loop().time
+        begun = now()
+
+        def count(outcome: str) -> None:
+            metrics.count(door, outcome, now() - begun)
+
         try:
             response = await handler(request)
         except RefusedError as refused:
-            count(door, refused.problem.reason)
+            count(refused.problem.reason)
             return _render(refused.problem)
         except web.HTTPException as error:
             problem = Problem(
                 error.status, error.reason.replace(" ", ""), error.reason, "Look at the method and the path."
             )
-            count(door, problem.reason)
+            count(problem.reason)
             return _render(problem, allow=error.headers.get("Allow", ""))
         except Exception as error:
             log.error("request failed", extra=fields(path=request.path, error=type(error).__name__), exc_info=error)
-            count(door, rows.FAILED.reason)
+            count(rows.FAILED.reason)
             return _render(Problem.of(500, rows.FAILED))
-        count(door, "unchanged" if response.status == 304 else "answered")
+        count("unchanged" if response.status == 304 else "answered")
         return response
 
     return answer
@@ -96,7 +103,7 @@ class PublicFace:
     settings: IssuerSettings
     keyring: Keyring
     clock: Clock
-    count: Count = no_count
+    metrics: RequestMetrics = field(default_factory=RequestMetrics.unread)
     _limit: Limit = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,7 +111,7 @@ class PublicFace:
 
     def build_app(self) -> web.Application:
         """Return the application; a path issuer serves below its path, and discovery also where RFC 8414 puts it."""
-        app = web.Application(middlewares=[answer_problems("public", self.count)], client_max_size=1024)
+        app = web.Application(middlewares=[answer_problems(self.metrics, {}, "public")], client_max_size=1024)
         path = issuer_path(self.settings.public_url)
         app.router.add_get(path + DISCOVERY_PATH, self.discovery)
         app.router.add_get(path + JWKS_PATH, self.jwks)
@@ -149,7 +156,7 @@ class GrantsFace:
     grants: grants.Grants
     handshakes: handshakes.Handshakes
     is_synced: Callable[[], bool]
-    count: Count = no_count
+    metrics: RequestMetrics = field(default_factory=RequestMetrics.unread)
     _pods: Limit = field(init=False)
     _organizations: Limit = field(init=False)
 
@@ -160,7 +167,9 @@ class GrantsFace:
 
     def build_app(self) -> web.Application:
         """Return the application."""
-        app = web.Application(middlewares=[answer_problems("internal", self.count)], client_max_size=BODY_LIMIT)
+        app = web.Application(
+            middlewares=[answer_problems(self.metrics, DOORS, "internal")], client_max_size=BODY_LIMIT
+        )
         app.router.add_post("/v1/grants", self.grant)
         app.router.add_post("/v1/handshakes", self.handshake)
         return app
@@ -169,13 +178,21 @@ class GrantsFace:
         """Answer a pod: 200 with the grants, 304 when nothing changed, else a problem."""
         caller = await self._caller(request, names.GRANT_AUDIENCE)
         self._admit(caller)
+        self.metrics.count_kickoffs(request.headers.get(REPORT_HEADER, ""))
         wanted = grants.read_request(await _json(request))
         answer = self.grants.decide(caller, wanted)
-        if request.headers.get("If-None-Match") == answer.etag:
+        is_unchanged = request.headers.get("If-None-Match") == answer.etag
+        document = None if is_unchanged else self.grants.sign(caller, answer)
+        self._count(answer, "unchanged" if is_unchanged else "granted")
+        if document is None:
             return web.Response(status=304, headers={"ETag": answer.etag})
-        return web.json_response(
-            self.grants.sign(caller, answer), headers={"ETag": answer.etag, "Cache-Control": "no-store"}
-        )
+        return web.json_response(document, headers={"ETag": answer.etag, "Cache-Control": "no-store"})
+
+    def _count(self, answer: GrantAnswer, outcome: str) -> None:
+        for _ in answer.links:
+            self.metrics.count_grant(outcome)
+        for _, refusal in answer.refusals:
+            self.metrics.count_grant(refusal.reason)
 
     def _admit(self, caller: Caller) -> None:
         if wait := self._pods.take(caller.pod_uid):

@@ -27,6 +27,7 @@ REJECTED_SECONDS = 2.0
 CACHE_ENTRIES = 10_000
 REVIEWS_AT_ONCE = 32
 REVIEW_RATE = 100.0
+OUTCOMES = ("accepted", "rejected", "unavailable")
 ACCOUNT_PREFIX = "system:serviceaccount:"
 POD_NAME = "authentication.kubernetes.io/pod-name"
 POD_UID = "authentication.kubernetes.io/pod-uid"
@@ -100,8 +101,8 @@ class CallerReviews:
     clock: Clock
     cache_seconds: float = CACHE_SECONDS
     rate: float = REVIEW_RATE
-    asked: int = field(default=0, init=False)
-    """Reviews asked for so far."""
+    outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0), init=False)
+    """Reviews asked for so far, by outcome."""
     _known: OrderedDict[bytes, tuple[float, Caller | None]] = field(default_factory=OrderedDict, init=False)
     _asking: dict[bytes, asyncio.Task[Caller]] = field(default_factory=dict, init=False)
     _limit: Limit = field(init=False)
@@ -109,6 +110,11 @@ class CallerReviews:
 
     def __post_init__(self) -> None:
         self._limit = Limit(self.rate, self.clock)
+
+    @property
+    def asked(self) -> int:
+        """Reviews answered or not, so far."""
+        return sum(self.outcomes.values())
 
     async def review(self, token: SecretValue, audience: str) -> Caller:
         """Return the caller; raises ``RefusedError`` 401, 429, or 503 while the API server does not answer."""
@@ -141,8 +147,10 @@ class CallerReviews:
         try:
             caller = judge_review(status, audience)
         except RefusedError:
+            self.outcomes["rejected"] += 1
             self._remember(key, asked_at + REJECTED_SECONDS, None)
             raise
+        self.outcomes["accepted"] += 1
         self._remember(key, min(asked_at + self.cache_seconds, unverified_expiry(claims)), caller)
         return caller
 
@@ -158,10 +166,10 @@ class CallerReviews:
             "kind": "TokenReview",
             "spec": {"token": token.reveal(), "audiences": [audience]},
         }
-        self.asked += 1
         try:
             answer = await self.client.create(paths.TOKEN_REVIEWS, body)
         except ApiError as error:
+            self.outcomes["unavailable"] += 1
             raise RefusedError(KUBERNETES_UNAVAILABLE) from error
         status: Mapping[str, Any] = answer.get("status") or {}
         return status

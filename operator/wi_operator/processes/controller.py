@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 
-from prometheus_client import CollectorRegistry
-
 from wi_operator import health
 from wi_operator.core.log import configure, fields
+from wi_operator.core.metrics import open_registry
 from wi_operator.core.tls import shrink_read_buffers
 from wi_operator.federation.discovery import check_issuer_url
 from wi_operator.federation.rotation import RotationSettings
 from wi_operator.reconcile.authority import AuthoritySettings
 from wi_operator.reconcile.handlers import WatchEndedError
 from wi_operator.reconcile.leadership import LeadershipLostError
-from wi_operator.reconcile.metrics import AppMetrics
 from wi_operator.reconcile.process import Controller
 from wi_operator.reconcile.settings import ControllerSettings
 from wi_operator.settings import ControllerProcessSettings, load
@@ -31,14 +29,14 @@ async def run() -> int:
     configure(settings.log_level)
     shrink_read_buffers()
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for every event seen says nothing
-    controller = await Controller.connect(render_settings(settings))
-    registry = CollectorRegistry()
-    registry.register(AppMetrics(controller.reconciler.store.index))
+    registry = open_registry("controller")
+    controller = await Controller.connect(render_settings(settings), registry)
     runner = await health.start(
         port=settings.health_port,
         is_alive=controller.is_alive,
         is_ready=controller.is_ready,
         registry=registry,
+        process="controller",
     )
     try:
         await controller.run()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry
-
 from wi_operator.api import names
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.paths import NAMESPACES, configmaps_path
@@ -14,6 +12,7 @@ from wi_operator.cluster.watch import Watch
 from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import Clock, SystemClock
 from wi_operator.core.log import configure
+from wi_operator.core.metrics import Certificates, open_registry
 from wi_operator.core.secret import SecretValue
 from wi_operator.federation.discovery import check_issuer_url
 from wi_operator.index.store import Index
@@ -30,20 +29,24 @@ from wi_operator.processes.running import (
     Fact,
     Refreshed,
     all_synced,
+    expiry_of,
     follow_objects,
+    follow_pulses,
     open_client,
     run_until_stopped,
     serve_health,
 )
 from wi_operator.settings import IssuerProcessSettings, load, read_text
 
+PROCESS = "issuer"
+
 
 async def run() -> int:
     """Serve public documents and grants."""
     settings = load(IssuerProcessSettings)
     configure(settings.log_level)
-    clock, index, registry = SystemClock(), Index(), CollectorRegistry()
-    drain, count = Drain(settings.drain_seconds), RequestMetrics(registry).count
+    clock, index, registry = SystemClock(), Index(), open_registry(PROCESS)
+    drain, metrics = Drain(settings.drain_seconds), RequestMetrics(registry)
     mounted, keyring = open_keyring(settings, clock)
     internal_ca = Refreshed(lambda: read_text(settings.ca_file))
     async with open_client() as client:
@@ -55,26 +58,33 @@ async def run() -> int:
         watches = objects if mounted is None else [*objects, _follow_record(client, mounted, settings.namespace)]
         reviews = CallerReviews(client, clock, settings.review_cache_seconds, settings.review_rate)
         registry.register(StateMetrics(keyring, organizations, reviews, clock))
+        registry.register(follow_pulses(watches))
+        registry.register(_certificates(settings))
         own = describe(settings)
         grants_face = GrantsFace(
             reviews=reviews,
             grants=Grants(index, keyring, own, clock, internal_ca.get),
             handshakes=Handshakes(client, index, keyring, own, clock),
             is_synced=is_synced,
-            count=count,
+            metrics=metrics,
         )
         public_tls = ReloadingCertificate(settings.public_tls_dir).server_context() if settings.public_tls_dir else None
         grants_tls = ReloadingCertificate(settings.tls_dir).server_context()
-        public = drain.follow(PublicFace(own, keyring, clock, count).build_app())
+        public = drain.follow(PublicFace(own, keyring, clock, metrics).build_app())
         runners = [
             await start(public, port=settings.public_port, tls=public_tls),
             await start(drain.follow(grants_face.build_app()), port=settings.grants_port, tls=grants_tls),
-            await serve_health(settings, is_ready=is_synced, registry=registry),
+            await serve_health(settings, process=PROCESS, is_ready=is_synced, registry=registry),
         ]
         parts = [watch.run() for watch in watches] + [keyring.follow(), internal_ca.follow(), organizations.follow()]
         await run_until_stopped(parts, drain)
         await asyncio.gather(*(runner.cleanup() for runner in runners))
     return 0
+
+
+def _certificates(settings: IssuerProcessSettings) -> Certificates:
+    files = {"issuer-grants": settings.tls_dir, "issuer-public": settings.public_tls_dir}
+    return Certificates({name: expiry_of(folder) for name, folder in files.items() if folder is not None})
 
 
 def describe(settings: IssuerProcessSettings) -> IssuerSettings:

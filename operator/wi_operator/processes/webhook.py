@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from prometheus_client import CollectorRegistry
-
 from wi_operator.admission import server as admission_server
-from wi_operator.admission.metrics import AdmissionMetrics
+from wi_operator.admission.metrics import AdmissionMetrics, RegistrationMetrics
 from wi_operator.admission.registration import Registration
 from wi_operator.admission.settings import Bounds, InjectionSettings
 from wi_operator.api import names
@@ -17,24 +15,29 @@ from wi_operator.cluster.watch import Watch
 from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import SystemClock
 from wi_operator.core.log import configure
+from wi_operator.core.metrics import Certificates, open_registry
 from wi_operator.index.store import Index
 from wi_operator.processes.running import (
     Drain,
     Refreshed,
     all_synced,
+    expiry_of,
     follow_objects,
+    follow_pulses,
     open_client,
     run_until_stopped,
     serve_health,
 )
 from wi_operator.settings import WebhookProcessSettings, load, read_text
 
+PROCESS = "webhook"
+
 
 async def run() -> int:
     """Serve admission."""
     settings = load(WebhookProcessSettings)
     configure(settings.log_level)
-    registry = CollectorRegistry()
+    registry = open_registry(PROCESS)
     index = Index()
 
     def injection() -> InjectionSettings:
@@ -68,12 +71,20 @@ async def run() -> int:
             metrics=AdmissionMetrics(registry),
             clock=SystemClock(),
         )
+        registry.register(RegistrationMetrics(registration.is_proven))
+        registry.register(Certificates({PROCESS: expiry_of(settings.tls_dir)}))
         tls = ReloadingCertificate(settings.tls_dir).server_context()
         runners = [
             await admission_server.start(drain.follow(app), host="", port=settings.port, tls=tls),
-            await serve_health(settings, is_ready=lambda: is_synced() and registration.is_proven(), registry=registry),
+            await serve_health(
+                settings,
+                process=PROCESS,
+                is_ready=lambda: is_synced() and registration.is_proven(),
+                registry=registry,
+            ),
         ]
         followed = [*watches, _follow_registration(client, registration)]
+        registry.register(follow_pulses(followed))
         parts = [*(watch.run() for watch in followed), current.follow(), registration.follow()]
         await run_until_stopped(parts, drain)
         await asyncio.gather(*(runner.cleanup() for runner in runners))

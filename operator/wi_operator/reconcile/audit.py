@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wi_operator.cluster.client import KubernetesClient
@@ -37,14 +37,25 @@ def unseen(listed: Versions, at_listing: Versions, now: Versions) -> list[Ref]:
     )
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(slots=True)
 class Audit:
-    """Compares now and then; ``is_passed`` is false after a comparison that found unseen changes."""
+    """Compares now and then; ``on_proof`` hears of every comparison that found all seen."""
 
     client: KubernetesClient
     store: Store
     audit_seconds: float
-    is_passed: bool = True
+    on_proof: Callable[[], None] = nothing
+    unseen: int = 0
+    """Objects whose change the watch had not shown at the last comparison."""
+
+    @property
+    def is_passed(self) -> bool:
+        """False after a comparison that found unseen changes."""
+        return not self.unseen
 
     async def run(self) -> None:
         """Compare until cancelled; an API server that does not answer proves nothing."""
@@ -61,9 +72,11 @@ class Audit:
         at_listing = dict(self.store.versions)
         await asyncio.sleep(min(GRACE_LIMIT, self.audit_seconds / GRACE_SHARE))
         missing = unseen(listed, at_listing, self.store.versions)
-        self.is_passed = not missing
-        if missing:
-            log.error("the watch does not show changes", extra=fields(objects=[str(ref) for ref in missing[:5]]))
+        self.unseen = len(missing)
+        if not missing:
+            self.on_proof()
+        else:
+            log.error("the watch does not show changes", extra=fields(unseen=[str(ref) for ref in missing[:5]]))
 
     async def _list(self) -> dict[Ref, str]:
         found: dict[Ref, str] = {}

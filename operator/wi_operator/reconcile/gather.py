@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from wi_operator.core.clock import SystemClock
 from wi_operator.federation.azure import AzureEndpoints
 from wi_operator.federation.diagnosis import issuer, links
 from wi_operator.federation.diagnosis.base import DiagnosedError, Diagnosis
@@ -15,6 +18,7 @@ from wi_operator.index.resolve import Refusal, find_config, unsupported
 from wi_operator.reconcile import notes
 from wi_operator.reconcile.decide import ConfigOutcome, CredentialOutcome, Finding, is_checked, mirror
 from wi_operator.reconcile.handshake import Granted, Handshaker, LaggingError
+from wi_operator.reconcile.metrics import CheckMetrics, Timer
 from wi_operator.reconcile.probes import NOT_TRIED, Probes, Reads
 from wi_operator.reconcile.publication import Publication
 from wi_operator.reconcile.store import Item, Store, status_of
@@ -54,6 +58,7 @@ class Gatherer:
     publication: Publication
     public_url: str
     probes: Probes = field(default_factory=Probes)
+    metrics: CheckMetrics = field(default_factory=lambda: CheckMetrics(CollectorRegistry(), SystemClock()))
 
     async def gather_config(self, item: Item, *, asked: bool = False) -> ConfigFacts:
         """Check a WorkloadIdentityConfig; raises ``LaggingError``."""
@@ -63,9 +68,11 @@ class Gatherer:
         failure = self._obstacle(config)
         if failure is not None:
             return ConfigFacts(ConfigOutcome(failure, tested=False, notes=remarks), federation)
+        timer = self.metrics.handshakes.start()
         try:
             granted = await self.handshaker.request_assertion(config)
         except DiagnosedError as error:
+            timer.end(error.diagnosis.reason)
             return ConfigFacts(ConfigOutcome(error.diagnosis, tested=False, notes=remarks), federation)
         federation = {
             "issuer": granted.issuer,
@@ -74,7 +81,7 @@ class Gatherer:
             "organization": granted.organization,
         }
         failure, published = await asyncio.gather(
-            self._exchange(config, granted),
+            self._exchange(config, granted, timer),
             self.publication.check(granted.issuer, granted.documents, asked=asked),
         )
         proof = (
@@ -90,11 +97,13 @@ class Gatherer:
         shown = self.store.index.organizations.get(config.key.namespace)
         return not granted.disputed and shown is not None and shown.id != granted.organization
 
-    async def _exchange(self, config: Config, granted: Granted) -> Diagnosis | None:
+    async def _exchange(self, config: Config, granted: Granted, timer: Timer) -> Diagnosis | None:
         try:
             await self.handshaker.exchange(config, granted)
         except DiagnosedError as error:
+            timer.end(error.diagnosis.reason)
             return error.diagnosis
+        timer.end()
         return None
 
     async def gather_credential(self, item: Item, *, asked: bool, patient: bool = False) -> CredentialFacts:
@@ -113,8 +122,10 @@ class Gatherer:
         handshake_failure, granted = None, None
         if mirrored.condition.status == "True" and (asked or self.probes.wants_token(credential, item)):
             handshake_failure, granted = await self._open(found, asked=asked)
+        timer = self.metrics.vaults.start()
         vault = await self._ask_vault(found, credential)
         reads = await self._read(found, credential, item, granted, vault, asked=asked)
+        timer.end(_first_reason(vault, reads.secret, reads.listing))
         resolved, changed = notes.resolution(credential, found, item)
         outcome = CredentialOutcome(
             resolved=resolved,
@@ -131,13 +142,14 @@ class Gatherer:
 
     async def _open(self, config: Config, *, asked: bool) -> tuple[Diagnosis | None, Granted | None]:
         """Get an assertion to read with; an asked test presents it at once, to tell the handshake's failure by itself."""
+        timer = self.metrics.handshakes.start()
         try:
             granted = await self.handshaker.request_assertion(config)
-            if asked:
-                await self.handshaker.exchange(config, granted)
         except DiagnosedError as error:
+            timer.end(error.diagnosis.reason)
             return error.diagnosis, None
-        return None, granted
+        failure = await self._exchange(config, granted, timer) if asked else None
+        return failure, None if failure else granted
 
     async def _ask_vault(self, config: Config, credential: Credential) -> Finding:
         try:
@@ -197,6 +209,10 @@ class Gatherer:
         item = self.store.config_item(config.key) or {}
         provider = ((item.get("spec") or {}).get("gcp") or {}).get("providerResourceName", "")
         return f"https://iam.googleapis.com/{provider}"
+
+
+def _first_reason(*findings: Finding) -> str:
+    return next((finding.reason for finding in findings if isinstance(finding, Diagnosis)), "")
 
 
 def credential_extra(item: Item, facts: CredentialFacts) -> dict[str, Any]:

@@ -6,12 +6,14 @@ Only ``on.event`` handlers: no timers or daemons (they set finalizers), no annot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kopf
 
 from wi_operator.api import names
+from wi_operator.cluster.pulse import Pulse
+from wi_operator.core.clock import Clock
 from wi_operator.core.errors import WorkloadIdentityError
 from wi_operator.reconcile.reconciler import Reconciler
 from wi_operator.reconcile.store import NAMESPACE_KIND
@@ -30,12 +32,14 @@ class WatchEndedError(WorkloadIdentityError):
     """The watch cannot go on: the process must end and be started anew."""
 
 
-def build_registry(reconciler: Reconciler) -> kopf.OperatorRegistry:
+def build_registry(reconciler: Reconciler, pulses: Mapping[str, Pulse]) -> kopf.OperatorRegistry:
     """Return the registry of one operator: log in, and pass events on."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_log_in)
     for kind, group, version, plural in KINDS:
-        kopf.on.event(group, version, plural, registry=registry, id=f"observe-{plural}")(_observer(reconciler, kind))
+        kopf.on.event(group, version, plural, registry=registry, id=f"observe-{plural}")(
+            _observer(reconciler, kind, pulses[plural])
+        )
     return registry
 
 
@@ -54,14 +58,19 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def watch(reconciler: Reconciler, ready: asyncio.Event) -> None:
+def make_pulses(clock: Clock) -> dict[str, Pulse]:
+    """Return a pulse for the watch of each resource."""
+    return {plural: Pulse(clock) for _, _, _, plural in KINDS}
+
+
+async def watch(reconciler: Reconciler, ready: asyncio.Event, pulses: Mapping[str, Pulse]) -> None:
     """Follow the kinds until cancelled, or until the process is asked to end; ``ready`` is set once it runs.
 
     Raises ``WatchEndedError`` when the API server refuses what kopf asks.
     """
     try:
         await kopf.operator(
-            registry=build_registry(reconciler),
+            registry=build_registry(reconciler, pulses),
             settings=build_settings(),
             # Its own guess at an identity asks for the user's name, which a container's user has none of.
             identity=reconciler.instance,  # type: ignore[arg-type] # a NewType of str that kopf does not export
@@ -73,8 +82,9 @@ async def watch(reconciler: Reconciler, ready: asyncio.Event) -> None:
         raise WatchEndedError(f"the watch of the API server ended: {type(error).__name__}: {error}") from error
 
 
-def _observer(reconciler: Reconciler, kind: str) -> Callable[..., Any]:
+def _observer(reconciler: Reconciler, kind: str, pulse: Pulse) -> Callable[..., Any]:
     async def observe(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        pulse.beat()
         item = dict(body)
         if type == "DELETED":
             reconciler.lose(kind, item)

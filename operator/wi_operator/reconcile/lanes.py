@@ -90,6 +90,10 @@ class Lanes(Generic[T]):
         if lane is not None:
             lane.rests = 0
 
+    def waiting(self) -> int:
+        """Return how many keys wait for a place."""
+        return len({key for lane in self._lanes.values() for key in lane.waiting})
+
     def _release(self, name: str) -> list[T]:
         lane = self._lane(name)
         count = max(0, lane.width - lane.running)

@@ -8,21 +8,26 @@ import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
+
 from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ApiError
+from wi_operator.cluster.pulse import Pulse, Pulses
 from wi_operator.core.clock import Clock, SystemClock
 from wi_operator.core.errors import SettingsError
 from wi_operator.core.log import fields
 from wi_operator.core.memory import give_back
+from wi_operator.core.metrics import Certificates
 from wi_operator.federation.certificates import CertificateError
 from wi_operator.reconcile.audit import Audit
 from wi_operator.reconcile.catch_up import catch_up
 from wi_operator.reconcile.connections import trust
 from wi_operator.reconcile.gather import Gatherer
-from wi_operator.reconcile.handlers import watch
+from wi_operator.reconcile.handlers import make_pulses, watch
 from wi_operator.reconcile.handshake import Handshaker
 from wi_operator.reconcile.installation import Installation
 from wi_operator.reconcile.leadership import BoundedLock, end, lead
+from wi_operator.reconcile.metrics import AppMetrics, CheckMetrics, ObjectMetrics, WorkMetrics, authority_expiry
 from wi_operator.reconcile.probes import Probes
 from wi_operator.reconcile.public_keys import fetch_kids
 from wi_operator.reconcile.publication import KEEP_SECONDS, Publication
@@ -48,10 +53,12 @@ class Controller:
     client: KubernetesClient
     lock: BoundedLock
     clock: Clock
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     installation: Installation = field(init=False)
     reconciler: Reconciler = field(init=False)
     audit: Audit = field(init=False)
     _handshaker: Handshaker = field(init=False)
+    _pulses: dict[str, Pulse] = field(init=False)
     _watching: asyncio.Event = field(default_factory=asyncio.Event)
     _leading: bool = False
     _beat: float = field(init=False)
@@ -76,18 +83,48 @@ class Controller:
             client=self.client,
             store=store,
             queue=KeyedQueue(self.clock, self.settings.concurrency, functools.partial(lanes_of, store)),
-            gatherer=Gatherer(store, self._handshaker, publication, self.settings.public_url, Probes(self.clock)),
+            gatherer=Gatherer(
+                store,
+                self._handshaker,
+                publication,
+                self.settings.public_url,
+                Probes(self.clock),
+                CheckMetrics(self.registry, self.clock),
+            ),
             clock=self.clock,
             recheck_seconds=self.settings.recheck_seconds,
             instance=self.settings.pod_name,
         )
-        self.audit = Audit(self.client, store, self.settings.audit_seconds)
+        self._pulses = make_pulses(self.clock)
+        self.audit = Audit(self.client, store, self.settings.audit_seconds, self._prove_watches)
+        self._register(store, publication)
 
     @classmethod
-    async def connect(cls, settings: ControllerSettings, clock: Clock | None = None) -> Controller:
+    async def connect(cls, settings: ControllerSettings, registry: CollectorRegistry | None = None) -> Controller:
         """Use the pod's account or the kubeconfig; raises ``SettingsError`` without either."""
-        clock, client = clock or SystemClock(), await KubernetesClient.connect()
-        return cls(settings, client, BoundedLock(settings, client.api, clock), clock)
+        clock, client = SystemClock(), await KubernetesClient.connect()
+        return cls(settings, client, BoundedLock(settings, client.api, clock), clock, registry or CollectorRegistry())
+
+    def _register(self, store: Store, publication: Publication) -> None:
+        rotation = 0.0 if self.settings.own_keys else float(self.settings.rotation.every)
+        for collector in (
+            AppMetrics(store.index),
+            ObjectMetrics(store),
+            WorkMetrics(
+                queue=self.reconciler.queue,
+                is_leading=lambda: self._leading,
+                unseen=lambda: self.audit.unseen,
+                is_published=lambda: publication.is_matching,
+                rotation_seconds=rotation,
+            ),
+            Pulses(self._pulses),
+            Certificates({"internal-ca": authority_expiry(lambda: self.installation.authority)}),
+        ):
+            self.registry.register(collector)
+
+    def _prove_watches(self) -> None:
+        for pulse in self._pulses.values():
+            pulse.prove()
 
     def is_alive(self) -> bool:
         """False when the event loop has not come round for a minute, or the watch hides changes: a restart is the only cure."""
@@ -104,7 +141,7 @@ class Controller:
 
     async def run(self) -> None:
         """Run until the process is asked to end (SIGTERM), then return; raises ``LeadershipLostError``."""
-        watching = asyncio.create_task(watch(self.reconciler, self._watching))
+        watching = asyncio.create_task(watch(self.reconciler, self._watching, self._pulses))
         leading = asyncio.create_task(lead(self.settings, self.lock, self._work))
         beating = asyncio.create_task(self._keep_beating())
         auditing = asyncio.create_task(self.audit.run())

@@ -52,6 +52,8 @@ class Publication:
     session: Callable[[], aiohttp.ClientSession]
     clock: Clock
     keep_seconds: float = KEEP_SECONDS
+    is_matching: bool | None = field(default=None, init=False)
+    """What the last look found, also one that was not told yet; ``None`` before the first."""
     _copies: dict[tuple[str, str], _Copy] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -85,6 +87,7 @@ class Publication:
                 copy.look = await self._fetch_both(issuer, ours)
                 good = copy.look.pages is not None and isinstance(compare(ours, *copy.look.pages), str)
                 copy.failures = 0 if good else copy.failures + 1
+                self.is_matching = good
             return copy.look
 
     async def _fetch_both(self, issuer: str, ours: Documents) -> Look:

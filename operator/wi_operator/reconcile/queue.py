@@ -86,6 +86,12 @@ class Schedule:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
+    def count(self, now: float) -> tuple[int, int, int, float]:
+        """Return how many keys are for later, due, and running, and for how long the oldest due one has waited."""
+        resting = [due for ref, due in self._due.items() if ref not in self._running]
+        due = [moment for moment in resting if moment <= now]
+        return len(resting) - len(due), len(due), len(self._running), now - min(due, default=now)
+
     def __len__(self) -> int:
         return len(self._due)
 
@@ -119,6 +125,11 @@ class KeyedQueue:
         """Drop what is known of ``ref``: it was deleted."""
         self.schedule.forget(ref)
         self._failures.pop(ref, None)
+
+    def look(self) -> tuple[dict[str, int], float]:
+        """Return how many keys are in which state, and the seconds for which the oldest due one has waited."""
+        later, due, running, lag = self.schedule.count(self.clock.monotonic())
+        return {"scheduled": later, "due": due, "waiting": self.lanes.waiting(), "running": running}, lag
 
     async def run(self, handler: Handler) -> None:
         """Serve until cancelled."""

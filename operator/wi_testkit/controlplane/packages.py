@@ -3,8 +3,11 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
+from wi_testkit.controlplane.cache import find_cache, hold_lock, publish
 from wi_testkit.controlplane.errors import ControlPlaneError, MissingPackagesError
 from wi_testkit.controlplane.progress import Progress
 
@@ -54,4 +57,35 @@ def _run_apt(*arguments: str) -> str:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=120", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+
+
+def unpack_package(name: str) -> Path:
+    """Return the folder in the cache that holds the files of a Debian package, which is not installed: no service starts.
+
+    What it depends on is not brought. Raises ControlPlaneError.
+    """
+    folder = find_cache() / name
+    with hold_lock(name):
+        if not folder.exists():
+            with publish(folder) as draft:
+                _unpack(name, draft)
+    return folder
+
+
+def _unpack(name: str, folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        download = ["apt-get", "--quiet", "download", name]
+        if _run(download, scratch):
+            _run(["apt-get", "--quiet", "update"], scratch)
+            if trouble := _run(download, scratch):
+                raise ControlPlaneError(f"apt-get download {name} failed: {trouble}")
+        (archive,) = Path(scratch).glob("*.deb")
+        if trouble := _run(["dpkg", "--extract", str(archive), str(folder)], scratch):
+            raise ControlPlaneError(f"{archive.name} cannot be unpacked: {trouble}")
+
+
+def _run(command: list[str], folder: str) -> str:
+    """Return the last line of complaint, empty on success."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]

@@ -1,6 +1,6 @@
 """Starts one process of the product with the clouds' and the services' names leading to loopback.
 
-python -m wi_testkit.local.start --entra PORT --vault PORT [--core N] controller|issuer
+python -m wi_testkit.local.start --entra PORT --vault PORT [--core N] controller|issuer|webhook|sidecar
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--entra", type=int, required=True, metavar="PORT", help="where the Entra emulator listens")
     parser.add_argument("--vault", type=int, required=True, metavar="PORT", help="where the Key Vault emulator listens")
     parser.add_argument("--core", type=int, metavar="N", help="run on this core only")
-    parser.add_argument("process", choices=("controller", "issuer"))
+    parser.add_argument("process", choices=("controller", "issuer", "webhook", "sidecar"))
     given = parser.parse_args()
     if given.core is not None:
         os.sched_setaffinity(0, {given.core})

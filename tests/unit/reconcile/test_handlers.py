@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import kopf
 import pytest
 
-from wi_operator.reconcile.handlers import WatchEndedError, watch
+from wi_operator.core.clock import FrozenClock
+from wi_operator.reconcile.handlers import WatchEndedError, make_pulses, watch
 
 
 async def test_an_error_of_the_watch_is_told_by_its_name(monkeypatch):
@@ -15,4 +16,4 @@ async def test_an_error_of_the_watch_is_told_by_its_name(monkeypatch):
 
     monkeypatch.setattr(kopf, "operator", refuse)
     with pytest.raises(WatchEndedError, match="RuntimeError: 415 Unsupported Media Type"):
-        await watch(SimpleNamespace(instance="pod"), asyncio.Event())
+        await watch(SimpleNamespace(instance="pod"), asyncio.Event(), make_pulses(FrozenClock()))
