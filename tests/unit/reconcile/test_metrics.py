@@ -51,7 +51,7 @@ class Cloud:
 
     async def request_assertion(self, _):
         self._step(self.assertion_failure)
-        return SimpleNamespace(issuer="i", subject="s", audience="a", organization="o", documents=None)
+        return SimpleNamespace(issuer="i", subject="s", audience="a", organization="o", documents=None, disputed="")
 
     async def exchange(self, *_):
         self._step(self.failure)
