@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,11 @@ done
 printf '{"value": "%s-not-a-real-secret"}' "$(cat /proc/sys/kernel/random/uuid)" |
   kubectl exec --stdin --namespace wi-emulators deployment/keyvault -- \\
     python3 -m wi_testkit.stage.inside PUT "vaults/$vault/secrets/$name" >/dev/null
+"""
+
+
+_PLUGIN = """#!/bin/bash
+exec {python} -m wi_operator.cli.main "$@"
 """
 
 
@@ -59,8 +65,9 @@ def _apply(fence: Fence) -> str:
     return f"cat > {name} <<'END-OF-BLOCK'\n{fence.text}END-OF-BLOCK\nkubectl apply --filename {name}"
 
 
-def write_fake_az(folder: Path) -> None:
-    """Write a program ``az`` into ``folder`` that sets secrets of the emulated vaults."""
-    program = folder / "az"
-    program.write_text(_FAKE_AZ)
-    program.chmod(0o755)
+def write_programs(folder: Path) -> None:
+    """Write into ``folder``: ``az``, which sets secrets of the emulated vaults, and ``kubectl-wi`` of this tree."""
+    for name, text in (("az", _FAKE_AZ), ("kubectl-wi", _PLUGIN.format(python=sys.executable))):
+        program = folder / name
+        program.write_text(text)
+        program.chmod(0o755)
