@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from markdown.extensions.toc import slugify
 
-from wi_testkit.documentation.fences import ROOT, find_pages
+from wi_testkit.documentation.fences import ROOT, find_pages, read_fences
 
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)[^)]*\)|!\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
@@ -61,6 +61,14 @@ def test_the_site_asks_nothing_from_outside(site):
         assert outside == [], page
     styles = [each.read_text() for each in site.rglob("*.css")]
     assert not any(re.search(r"url\(['\"]?(https?:)?//", each) for each in styles)
+
+
+def test_every_fence_is_shown_as_one(site):
+    """A fence that is indented wrongly is text on the site, while GitHub shows it well."""
+    for page in (ROOT / "docs").rglob("*.md"):
+        path = page.relative_to(ROOT / "docs").with_suffix("")
+        shown = site / (path.parent if path.name == "index" else path) / "index.html"
+        assert shown.read_text().count('class="highlight"') >= len(list(read_fences(page))), page
 
 
 def test_the_search_index_has_the_pages(site):
