@@ -34,6 +34,7 @@ lint: $(READY) ## Style, layers, budgets, generated files
 	@$(BIN)/python tools/generate_reference.py --check
 	@$(BIN)/python tools/generate_policy.py --check
 	@$(BIN)/python tools/generate_metrics.py --check
+	@$(BIN)/python tools/generate_cli.py --check
 
 types: $(READY) ## Static types
 	@$(BIN)/mypy --no-error-summary
@@ -70,6 +71,9 @@ demo-rotate: $(READY) ## Rotate the demo's secret: make demo-rotate VALUE=...
 demo-down: $(READY) ## Remove the demo and its cluster
 	@CLUSTER=$(CLUSTER) $(STAGE) down
 
+pictures: $(READY) ## Draw docs/pictures from the running demo
+	@$(BIN)/python tools/make_pictures.py
+
 crds: $(READY) ## Generate the CustomResourceDefinitions from the models
 	@$(BIN)/python tools/generate_crds.py
 	@$(BIN)/python tools/generate_policy.py
@@ -82,6 +86,7 @@ docs-test: $(READY) ## The documentation: site, links, every fenced command and 
 
 docs: $(READY) ## Write what docs/ takes from the code
 	@$(BIN)/python tools/generate_troubleshooting.py
+	@$(BIN)/python tools/generate_cli.py
 	@$(BIN)/python tools/generate_reference.py
 	@$(BIN)/python tools/generate_metrics.py
 
@@ -107,4 +112,4 @@ lock: $(READY) ## Resolve the pinned dependencies again
 	  $(BIN)/uv pip compile -q $$each $$(ls $$name.overrides 2>/dev/null | sed 's/^/--overrides /') --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --no-header -o $$name.lock; done
 
-.PHONY: observability bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs docs-test site manifests images lock
+.PHONY: pictures observability bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs docs-test site manifests images lock

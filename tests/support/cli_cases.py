@@ -63,7 +63,7 @@ def deployment(name, ready=2, desired=2, **env):
     }
 
 
-def pod(name="kickoff-x7k2p", *, phase="Succeeded", injected=True, ended=None, annotations=None):
+def pod(name="kickoff-x7k2p", *, phase="Succeeded", injected=True, ended=None, annotations=None, env=None):
     declared = (
         '{"version":1,"containers":{"app":{"entries":[{"name":"GREETING","reference":"secret://demo/greeting"}]}}}'
     )
@@ -76,7 +76,7 @@ def pod(name="kickoff-x7k2p", *, phase="Succeeded", injected=True, ended=None, a
             "creationTimestamp": "2026-11-18T11:02:00Z",
             "annotations": annotations or {},
         },
-        "spec": {"initContainers": [sidecar] if injected else [], "containers": [{"name": "app"}]},
+        "spec": {"initContainers": [sidecar] if injected else [], "containers": [{"name": "app", "env": env or []}]},
         "status": {"phase": phase, "containerStatuses": [{"name": "app", "state": state}]},
     }
 

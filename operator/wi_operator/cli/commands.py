@@ -18,9 +18,6 @@ from wi_operator.cli.exits import Exit
 Command = Callable[..., "Coroutine[Any, Any, Exit] | Exit"]
 
 PANEL = "Cluster and output"
-NAMESPACE = typer.Option(
-    "--namespace", "-n", help="The namespace; without it that of the context.", rich_help_panel=PANEL
-)
 OPTIONS: dict[str, Any] = {
     "namespace": Annotated[
         str,
@@ -90,6 +87,11 @@ def command(
 def write_examples(examples: tuple[str, ...]) -> str:
     """Return the paragraph below a command's help."""
     return "Examples:\n\n" + "\n\n".join(examples)
+
+
+def read_examples(command: Any) -> list[str]:
+    """Return the examples of a registered command."""
+    return str(command.epilog or "").partition("\n\n")[2].split("\n\n")
 
 
 def guard(call: Call, run: Callable[[], Coroutine[Any, Any, Exit] | Exit]) -> Exit:

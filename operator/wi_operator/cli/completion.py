@@ -1,105 +1,86 @@
-"""Live names for the shell; anything that goes wrong means no names, quickly."""
+"""Live names for the shell, asked of kubectl: it is there, since it asks us, and starts in a tenth of the time of our own client.
+
+Anything that goes wrong means no names, quickly.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any
+import json
+import subprocess
+from collections.abc import Callable, Iterable
 
 import typer
 
 from wi_operator.api import names
-from wi_operator.cli.call import Call, Reach, open_reach
 
 SECONDS = 2.0
 Names = list[str]
 KINDS = {
-    names.CONFIG_SHORT: names.CONFIG_PLURAL,
-    names.CREDENTIAL_SHORT: names.CREDENTIAL_PLURAL,
+    names.CONFIG_SHORT: f"{names.CONFIG_PLURAL}.{names.GROUP}",
+    names.CREDENTIAL_SHORT: f"{names.CREDENTIAL_PLURAL}.{names.GROUP}",
 }
+JOBS = {"job": "jobs.batch", "cronjob": "cronjobs.batch"}
 
 
-def _ask(context: typer.Context, question: Callable[[Reach], Awaitable[Names]], incomplete: str) -> Names:
-    given = context.params
-    call = Call(given.get("context") or "", given.get("kubeconfig") or "", given.get("namespace") or "")
-
-    async def ask() -> Names:
-        async with asyncio.timeout(SECONDS), open_reach(call) as reach:
-            return await question(reach)
-
-    with contextlib.suppress(Exception):  # a shell that completes shows no error
-        return [name for name in asyncio.run(ask()) if name.startswith(incomplete)]
-    return []
+def _ask(ctx: typer.Context, *arguments: str) -> str:
+    """Return what kubectl prints with the options given so far, "" when it fails."""
+    flags = [f"--{name}={text}" for name in ("context", "kubeconfig") if (text := ctx.params.get(name))]
+    command = ["kubectl", *arguments, *flags, f"--request-timeout={SECONDS:g}s"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
 
 
-def _names(plural: str, group: str = names.API_VERSION) -> Callable[[Reach], Awaitable[Names]]:
-    async def ask(reach: Reach) -> Names:
-        return [item["metadata"]["name"] for item in await reach.list(f"/apis/{group}/{plural}")]
-
-    return ask
-
-
-def configs(ctx: typer.Context, incomplete: str) -> Names:
-    """Names of WorkloadIdentityConfigs."""
-    return _ask(ctx, _names(names.CONFIG_PLURAL), incomplete)
+def _get(ctx: typer.Context, kinds: Iterable[str]) -> list[tuple[str, str]]:
+    """Return kind and name of the objects in the namespace at hand."""
+    namespace = ctx.params.get("namespace")
+    where = [f"--namespace={namespace}"] if namespace else []
+    lines = _ask(ctx, "get", ",".join(kinds), "--output=name", *where).split()
+    return [(kind.partition(".")[0], name) for kind, _, name in (line.partition("/") for line in lines)]
 
 
-def credentials(ctx: typer.Context, incomplete: str) -> Names:
-    """Names of SecretProviderCredentials."""
-    return _ask(ctx, _names(names.CREDENTIAL_PLURAL), incomplete)
+def _begin(found: Iterable[str], incomplete: str) -> Names:
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def _names(kind: str) -> Callable[[typer.Context, str], Names]:
+    def complete(ctx: typer.Context, incomplete: str) -> Names:
+        return _begin((name for _, name in _get(ctx, [kind])), incomplete)
+
+    return complete
+
+
+configs = _names(KINDS[names.CONFIG_SHORT])
+credentials = _names(KINDS[names.CREDENTIAL_SHORT])
+namespaces = _names("namespaces")
 
 
 def objects(ctx: typer.Context, incomplete: str) -> Names:
     """``wic/NAME`` and ``spcred/NAME``."""
-
-    async def ask(reach: Reach) -> Names:
-        found = await asyncio.gather(*(_names(plural)(reach) for plural in KINDS.values()))
-        return [f"{short}/{name}" for short, listed in zip(KINDS, found, strict=True) for name in listed]
-
-    return _ask(ctx, ask, incomplete)
+    shorts = {names.CONFIG_KIND.lower(): names.CONFIG_SHORT, names.CREDENTIAL_KIND.lower(): names.CREDENTIAL_SHORT}
+    return _begin((f"{shorts.get(kind, kind)}/{name}" for kind, name in _get(ctx, KINDS.values())), incomplete)
 
 
 def jobs(ctx: typer.Context, incomplete: str) -> Names:
     """``job/NAME`` and ``cronjob/NAME``."""
-
-    async def ask(reach: Reach) -> Names:
-        found = await asyncio.gather(*(_names(plural, "batch/v1")(reach) for plural in ("jobs", "cronjobs")))
-        return [f"{kind}/{name}" for kind, listed in zip(("job", "cronjob"), found, strict=True) for name in listed]
-
-    return _ask(ctx, ask, incomplete)
-
-
-def namespaces(ctx: typer.Context, incomplete: str) -> Names:
-    """Names of namespaces."""
-
-    async def ask(reach: Reach) -> Names:
-        items, _ = await reach.client.list("/api/v1/namespaces", metadata_only=True)
-        return [item["metadata"]["name"] for item in items]
-
-    return _ask(ctx, ask, incomplete)
+    return _begin((f"{kind}/{name}" for kind, name in _get(ctx, JOBS.values())), incomplete)
 
 
 def kids(ctx: typer.Context, incomplete: str) -> Names:
     """Ids of the signing keys."""
-
-    async def ask(reach: Reach) -> Names:
-        from wi_operator.cli.keys import read_timetable
-
-        timetable, _ = await read_timetable(reach.client)
-        return [entry.kid for entry in timetable.entries]
-
-    return _ask(ctx, ask, incomplete)
+    where = ("configmap", names.STATE_CONFIGMAP, f"--namespace={names.SYSTEM_NAMESPACE}")
+    text = _ask(ctx, "get", *where, "--output=jsonpath={.data.state\\.json}")
+    try:
+        return _begin((each["kid"] for each in json.loads(text)["keys"]), incomplete)
+    except (ValueError, LookupError, TypeError):
+        return []
 
 
 def contexts(ctx: typer.Context, incomplete: str) -> Names:
     """Contexts of the kubeconfig."""
-    with contextlib.suppress(Exception):
-        from kubernetes.aio.config.kube_config import list_kube_config_contexts
-
-        found: list[dict[str, Any]] = list_kube_config_contexts(ctx.params.get("kubeconfig") or None)[0]  # type: ignore[no-untyped-call]
-        return [each["name"] for each in found if each["name"].startswith(incomplete)]
-    return []
+    return _begin(_ask(ctx, "config", "get-contexts", "--output=name").split(), incomplete)
 
 
 def codes(incomplete: str) -> Names:

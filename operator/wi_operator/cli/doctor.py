@@ -323,5 +323,8 @@ def render(checks: Sequence[Check]) -> RenderableType:
             grid.add_row("", "", Text.assemble(("what to do  ", "bold"), check.remedy))
     counted = count(checks)
     worst = max((each for each, number in counted.items() if number), key=list(Level).index)
-    sentence = f"{counted[Level.OK]} ok, {counted[Level.WARN]} warnings, {counted[Level.FAIL]} failures"
+    told = [f"{counted[Level.OK]} ok"]
+    for each, word in ((Level.WARN, "warning"), (Level.FAIL, "failure")):
+        told.append(f"{counted[each]} {word}{'' if counted[each] == 1 else 's'}")
+    sentence = ", ".join(told)
     return Group(grid, Text(""), Text(sentence, {Level.OK: "green", Level.WARN: "yellow"}.get(worst, "bold red")))

@@ -14,17 +14,21 @@ from wi_operator.federation.diagnosis.table import ROWS
 REFUSED_EXIT = 78
 """Exit code of a refused kickoff."""
 DECLARATION = "WI_DECLARATION"
+SCHEME = "secret://"
 REASONS = {row.reason for row in ROWS}
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """``secrets`` counts the variables declared; ``refusal`` is the termination message of a refused kickoff."""
+    """``secrets`` counts the variables declared; ``refusal`` is the termination message of a refused kickoff.
+
+    ``is_literal``: a variable still holds a reference, and there is no sidecar.
+    """
 
     namespace: str
     name: str
     state: str
-    is_injected: bool
+    is_literal: bool
     secrets: int
     created: str
     refusal: str
@@ -40,7 +44,7 @@ def read_pod(item: Mapping[str, Any]) -> Pod:
         namespace=metadata["namespace"],
         name=metadata["name"],
         state="Refused" if refusal else _state(metadata, status),
-        is_injected=sidecar is not None,
+        is_literal=sidecar is None and _holds_reference(spec),
         secrets=_count(sidecar or {}),
         created=metadata.get("creationTimestamp", ""),
         refusal=refusal,
@@ -65,6 +69,11 @@ def _refusal(status: Mapping[str, Any]) -> str:
     return ""
 
 
+def _holds_reference(spec: Mapping[str, Any]) -> bool:
+    containers = [*(spec.get("initContainers") or []), *spec["containers"]]
+    return any(str(e.get("value") or "").startswith(SCHEME) for each in containers for e in each.get("env") or [])
+
+
 def _count(sidecar: Mapping[str, Any]) -> int:
     declared = next((e.get("value") or "" for e in sidecar.get("env") or [] if e["name"] == DECLARATION), "")
     try:
@@ -78,12 +87,12 @@ def judge_pods(pods: Iterable[Pod]) -> Iterator[Finding]:
     """Yield what is wrong with them."""
     for pod in pods:
         where = f"pod {pod.namespace}/{pod.name}"
-        if not pod.is_injected:
+        if pod.is_literal:
             yield Finding(
                 Level.FAIL,
                 "NotInjected",
                 (where,),
-                "It is labelled, and has no sidecar: the injector did not run when it was made.",
+                "A variable holds a reference, and there is no sidecar: the injector did not run when it was made.",
                 "Delete it, so that it is made anew; if that is refused, kubectl wi doctor tells why.",
             )
         elif pod.refusal:

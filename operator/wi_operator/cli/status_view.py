@@ -102,7 +102,7 @@ def _pods(pods: tuple[Pod, ...] | None, now: float) -> RenderableType:
 
 
 def _state(pod: Pod) -> Text:
-    state = pod.state if pod.is_injected else "NotInjected"
+    state = "NotInjected" if pod.is_literal else pod.state
     return Text(
         state,
         {"Running": "green", "Succeeded": "green", "Refused": "bold red", "NotInjected": "bold red"}.get(

@@ -99,6 +99,13 @@ def test_explain_in_other_forms():
     assert "AADSTS700213" in json.loads(run("explain", "-o", "json").stdout)["SubjectMismatch"]
 
 
+def test_in_a_pipe_nothing_is_broken_coloured_or_padded():
+    shown = python("-m", "wi_operator.cli.main", "explain", "AADSTS700213").stdout
+    assert max(map(len, shown.splitlines())) > 300
+    assert "\x1b" not in shown
+    assert not any(line.endswith(" ") for line in shown.splitlines())
+
+
 def find_commands(app, prefix=()):
     for each in app.registered_commands:
         yield (*prefix, each.name)

@@ -45,6 +45,9 @@ def test_no_second_rotation_while_one_is_under_way():
 def test_a_key_is_named_by_its_beginning():
     timetable = Timetable((OLD, NEW, NEXT))
     assert keys.find(timetable, KID[:5]) == KID
+    twins = Timetable((NEW, KeyEntry(KID[:5] + "-twin", NOW)))
+    with pytest.raises(Complaint, match="begins the ids of 2 keys"):
+        keys.find(twins, KID[:5])
     for kid, told in (("", "0 keys"), ("zzz", "0 keys; there are: old-key")):
         with pytest.raises(Complaint, match=told) as refused:
             keys.find(timetable, kid)

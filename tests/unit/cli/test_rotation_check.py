@@ -162,7 +162,7 @@ def test_a_refused_kickoff_is_told_and_removed():
         "message": "Workload identity kickoff failed: 1 of 1\nA (r): SecretNotFound: it is not there.",
     }
     status = {"phase": "Failed", "containerStatuses": [{"name": "app", "state": {"terminated": ended}}]}
-    spec = {"initContainers": [{"name": "wi-sidecar"}]}
+    spec = {"initContainers": [{"name": "wi-sidecar"}], "containers": []}
     client = JobClient(
         [{"type": "Failed", "status": "True"}],
         [{"metadata": {"name": "k-1-abc", "namespace": "team-a"}, "spec": spec, "status": status}],

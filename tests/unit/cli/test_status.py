@@ -82,14 +82,15 @@ def test_nothing_may_be_seen_but_the_own_namespace(golden):
 
 def test_pods_that_did_not_start(golden):
     row = keyvault.BY_CODE["SecretNotFound"]
-    told = row.diagnose(secret="greeting", vault="demo", client_id=FACTS["client_id"]).message
+    told = row.diagnose(secret="greeting", vault="demo", version_text="", client_id=FACTS["client_id"]).message
     said = (
         "Workload identity kickoff failed: 1 of 1 secret variable(s) have no value. kickoff=abc\n"
         f"GREETING (secret://demo/greeting): {row.reason}: {told}"
     )
     pods = [
         pod("refused", phase="Failed", ended={"exitCode": 78, "message": said}),
-        pod("bare", phase="Running", injected=False),
+        pod("bare", phase="Running", injected=False, env=[{"name": "A", "value": "secret://demo/a"}]),
+        pod("asks-for-nothing", phase="Running", injected=False),
         pod("warned", annotations={"identity.crewai.com/injection-warnings": "credential 'demo' is not Ready"}),
     ]
     golden("status-pods", screen(cluster(configs=[config()], pods=pods)))
