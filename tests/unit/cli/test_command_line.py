@@ -2,9 +2,9 @@
 
 import json
 import re
+import resource
 import subprocess
 import sys
-import time
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -129,13 +129,15 @@ def test_help_imports_neither_the_cluster_nor_the_colours():
     assert not loaded & {"kubernetes.aio", "aiohttp", "rich.table", "cryptography", "pydantic", "azure", "kopf"}
 
 
-def test_help_is_quick():
+def test_help_takes_little():
+    """Processor time: the wall's depends on what else runs."""
     took = []
     for _ in range(3):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         python("-m", "wi_operator.cli.main", "--help")
-        took.append(time.monotonic() - began)
-    assert min(took) < 1.0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) < 0.5
 
 
 def test_without_typer_it_says_what_to_install():
