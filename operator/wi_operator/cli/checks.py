@@ -9,7 +9,7 @@ from typing import Any
 
 from wi_operator.api import names, reasons
 from wi_operator.cli.findings import Level, condition, is_judged, split
-from wi_operator.cli.installation import Installation
+from wi_operator.cli.installation import AGAIN, Installation
 from wi_operator.federation.diagnosis import issuer
 from wi_operator.federation.diagnosis.transport import VAULT_HOST_UNKNOWN, Failure
 from wi_operator.federation.rotation import find_lost
@@ -19,7 +19,6 @@ LEAST_VERSION = (1, 32)
 """Native sidecars."""
 SKEW_WARNING, SKEW_FAILURE = 30.0, 240.0
 """Seconds. Entra bears five minutes."""
-AGAIN = "Install the chart again: helm upgrade --install …"
 CLOCKS = "Synchronise the clocks of the cluster's nodes (NTP), first of those that run wi-issuer."
 HIDDEN = "not to be seen with your rights"
 ASK_ADMIN = "Let a cluster administrator run it, for the whole picture."
@@ -137,14 +136,8 @@ def _operator(facts: Facts) -> Check:
     if not bad:
         return _ok("operator", ", ".join(f"{each.name} {each.ready}/{each.desired}" for each in processes))
     told = ", ".join(f"{each.name} {each.ready}/{each.desired}" for each in bad)
-    scaled = [each.name for each in bad if not each.desired]
-    remedy = (
-        f"kubectl -n {names.SYSTEM_NAMESPACE} scale deploy/{scaled[0]} --replicas=2"
-        if scaled
-        else f"kubectl -n {names.SYSTEM_NAMESPACE} describe pods; kubectl -n {names.SYSTEM_NAMESPACE} logs deploy/{bad[0].name}"
-    )
     level = Level.WARN if all(each.ready for each in bad) else Level.FAIL
-    return Check("operator", level, f"not ready: {told}.", remedy)
+    return Check("operator", level, f"not ready: {told}.", bad[0].remedy)
 
 
 def _operator_rights(facts: Facts) -> Check:

@@ -14,6 +14,7 @@ from wi_operator.cluster.paths import configmaps_path
 from wi_operator.federation.keys import KeysError
 from wi_operator.federation.timetable import STATE_FILE, Timetable
 
+AGAIN = "Install the chart again: helm upgrade --install …"
 DEPLOYMENTS = (names.CONTROLLER, names.ISSUER, names.WEBHOOK)
 
 
@@ -32,6 +33,16 @@ class Process:
     def is_well(self) -> bool:
         """True when every replica is ready, and there is one."""
         return self.is_there and 0 < self.desired <= self.ready
+
+    @property
+    def remedy(self) -> str:
+        """What to do when it is not."""
+        system = f"kubectl -n {names.SYSTEM_NAMESPACE}"
+        if not self.is_there:
+            return AGAIN
+        if not self.desired:
+            return f"{system} scale deploy/{self.name} --replicas=2"
+        return f"{system} describe deploy/{self.name} and {system} logs deploy/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,15 +178,9 @@ def _judge_installation(installation: Installation) -> Iterator[Finding]:
 def _judge_process(process: Process) -> Finding:
     name = f"deploy {names.SYSTEM_NAMESPACE}/{process.name}"
     if not process.is_there:
-        return Finding(Level.FAIL, "NotInstalled", (name,), "It does not exist.", "Install the chart again.")
-    remedy = (
-        f"kubectl -n {names.SYSTEM_NAMESPACE} scale deploy/{process.name} --replicas=2"
-        if not process.desired
-        else f"kubectl -n {names.SYSTEM_NAMESPACE} describe deploy/{process.name} and logs deploy/{process.name}"
-    )
+        return Finding(Level.FAIL, "NotInstalled", (name,), "It does not exist.", process.remedy)
     message = f"{process.ready} of {process.desired} replicas are ready. {CONSEQUENCES[process.name]}"
-    level = Level.WARN if process.ready else Level.FAIL
-    return Finding(level, "NotAvailable", (name,), message, remedy)
+    return Finding(Level.WARN if process.ready else Level.FAIL, "NotAvailable", (name,), message, process.remedy)
 
 
 CONSEQUENCES = {
