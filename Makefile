@@ -47,6 +47,9 @@ check: lint types unit ## Everyday feedback: format, lint, types, unit
 contract: $(READY) ## Contract tests against the emulators
 	@$(BIN)/pytest -q tests/contract
 
+chart: $(READY) ## Tests of the chart and of manifests/
+	@$(BIN)/pytest -q tests/chart
+
 matrix: $(READY) ## Kickoffs of real CrewAI releases and of worker processes
 	@$(BIN)/pytest -q tests/matrix tests/workers
 
@@ -112,4 +115,4 @@ lock: $(READY) ## Resolve the pinned dependencies again
 	  $(BIN)/uv pip compile -q $$each $$(ls $$name.overrides 2>/dev/null | sed 's/^/--overrides /') --universal --python-version 3.11 \
 	    --generate-hashes --no-annotate --no-header -o $$name.lock; done
 
-.PHONY: pictures observability bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs docs-test site manifests images lock
+.PHONY: pictures observability bench soak outage help setup fmt lint types unit check contract matrix integration e2e test demo demo-rotate demo-down crds docs docs-test site manifests images lock chart

@@ -27,6 +27,7 @@ PREPARATIONS = (
 SUITES = (
     ("unit", ("tests/unit", "tests/architecture")),
     ("contract", ("tests/contract",)),
+    ("chart", ("tests/chart",)),
     ("docs", ("tests/docs",)),
     ("matrix", ("tests/matrix", "tests/workers")),
     ("integration", ("tests/integration",)),

@@ -153,6 +153,10 @@ class ControllerProcessSettings(CommonSettings):
         default=120, ge=1, description="Time between two comparisons of the watch with a full list."
     )
     own_keys: bool = Field(default=False, description="An administrator keeps the signing keys: make and rotate none.")
+    own_webhook_certificate: bool = Field(
+        default=False,
+        description="Others (cert-manager) keep the webhook's certificate and its caBundle: make neither.",
+    )
     rotate_seconds: float = Field(
         default=90 * 86400, ge=0, description="Age at which a signing key is followed by a new one."
     )

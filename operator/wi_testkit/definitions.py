@@ -78,3 +78,11 @@ GITOPS = Definitions(
     },
 )
 """Argo CD and the controllers of Flux."""
+CERT_MANAGER = Definitions(
+    ModuleSet(name="cert-manager", module="github.com/cert-manager/cert-manager", programs={}),
+    {"github.com/cert-manager/cert-manager": "deploy/crds/cert-manager.io_*.yaml"},
+)
+PROMETHEUS_OPERATOR = Definitions(
+    ModuleSet(name="prometheus-operator", module="github.com/prometheus-operator/prometheus-operator", programs={}),
+    {"github.com/prometheus-operator/prometheus-operator": "example/prometheus-operator-crd/*.yaml"},
+)

@@ -15,6 +15,8 @@ CREWAI = ("crewai-1.14.5", "crewai-1.15.30")
 """The oldest and the newest CrewAI that the runtime hook is tested with."""
 CLOUD_TOOLS = "cloud-tools"
 """azure-cli and other parsers for the commands in the documentation."""
+CHECKOV = "checkov"
+"""The linter of manifests that the chart's tests ask."""
 _KEPT = 2
 
 
@@ -50,5 +52,5 @@ def _forget_old(folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    for each in (*CREWAI, CLOUD_TOOLS):
+    for each in (*CREWAI, CLOUD_TOOLS, CHECKOV):
         ensure_environment(each)

@@ -49,3 +49,40 @@ annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+
+{{/* Holds the webhook's certificate. Not the same one for both: cert-manager and the controller would overwrite each other. */}}
+{{- define "wi.webhookSecret" -}}
+{{ ternary "wi-webhook-cert-manager" "wi-webhook-tls" .Values.webhook.certManager.enabled }}
+{{- end }}
+
+{{- define "wi.webhookAnnotations" -}}
+{{- $ours := dict -}}
+{{- if .Values.webhook.certManager.enabled -}}
+{{- $_ := set $ours "cert-manager.io/inject-ca-from" (printf "%s/wi-webhook" .Release.Namespace) -}}
+{{- end -}}
+{{- with merge $ours .Values.webhook.annotations -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What the schema cannot see: values that contradict each other. */}}
+{{- define "wi.check" -}}
+{{- with .Values.issuer -}}
+{{- if and (or .ingress.enabled .gateway.enabled) (not .url) -}}
+{{- fail "issuer.ingress and issuer.gateway need issuer.url: host and path come from it" -}}
+{{- end -}}
+{{- if and .gateway.enabled (not .gateway.parentRefs) -}}
+{{- fail "issuer.gateway.parentRefs names the Gateway that ends TLS for the issuer" -}}
+{{- end -}}
+{{- if lt (.rotation.retireAfterSeconds | int) (.grantSeconds | int) -}}
+{{- fail "issuer.rotation.retireAfterSeconds must be at least issuer.grantSeconds: tokens would outlive their key" -}}
+{{- end -}}
+{{- end -}}
+{{- range $component := list "controller" "issuer" "webhook" -}}
+{{- $own := index $.Values $component -}}
+{{- if and (eq ($own.strategy.type | default "") "Recreate") $own.strategy.rollingUpdate -}}
+{{- fail (printf "%s.strategy.type Recreate goes only with %s.strategy.rollingUpdate null" $component $component) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -129,8 +129,15 @@ readinessProbe:
   value: {{ .root.Values.hosts.azure | toJson | quote }}
 {{- end }}
 
+{{/* A name that stood twice would be refused by server-side apply. */}}
 {{- define "wi.extraEnv" -}}
-{{- with concat .root.Values.extraEnv (index .root.Values .component "extraEnv" | default list) }}
+{{- $all := index .root.Values .component "extraEnv" | default list -}}
+{{- $names := list -}}
+{{- range $all }}{{ $names = append $names .name }}{{ end -}}
+{{- range .root.Values.extraEnv -}}
+{{- if not (has .name $names) }}{{ $all = append $all . }}{{ end -}}
+{{- end -}}
+{{- with $all }}
 {{- toYaml . }}
 {{- end }}
 {{- end }}

@@ -61,6 +61,7 @@ def render_settings(settings: ControllerProcessSettings) -> ControllerSettings:
         recheck_seconds=settings.recheck_seconds,
         audit_seconds=settings.audit_seconds,
         own_keys=settings.own_keys,
+        own_webhook_certificate=settings.own_webhook_certificate,
         rotation=RotationSettings(
             every=settings.rotate_seconds,
             publish_before=settings.publish_before_seconds,

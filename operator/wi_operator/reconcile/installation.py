@@ -36,7 +36,10 @@ class Keys(Protocol):
 
 @dataclass(slots=True)
 class Installation:
-    """Keeps the installation's objects right; run by the leader only, harmless when two do. ``keys`` ``None``: not ours."""
+    """Keeps the installation's objects right; run by the leader only, harmless when two do.
+
+    ``keys`` ``None``: not ours; without ``keeps_webhook`` its certificate and ``caBundle`` are not ours either.
+    """
 
     client: KubernetesClient
     namespace: str
@@ -44,6 +47,7 @@ class Installation:
     keys: Keys | None = None
     rotation: AuthoritySettings = field(default_factory=AuthoritySettings)
     """Of the internal CA."""
+    keeps_webhook: bool = True
     authority: str = field(default="", init=False)
     """The bundle of the internal CA, PEM; empty until the first ``ensure``."""
     _internal: InternalAuthority = field(init=False)
@@ -57,9 +61,11 @@ class Installation:
         # Everybody must trust the next CA before it signs: bundle and webhook configurations come before the leaves.
         await self._ensure_bundle(authorities.bundle)
         self.authority = authorities.bundle
-        present = [await self._ensure_webhooks(kind, authorities.bundle) for kind in WEBHOOK_KINDS]
+        kinds = WEBHOOK_KINDS if self.keeps_webhook else ()
+        present = [await self._ensure_webhooks(kind, authorities.bundle) for kind in kinds]
         await self._ensure_leaf(names.ISSUER_TLS_SECRET, authorities.active, self._issuer_names())
-        await self._ensure_leaf(names.WEBHOOK_TLS_SECRET, authorities.active, self._webhook_names())
+        if self.keeps_webhook:
+            await self._ensure_leaf(names.WEBHOOK_TLS_SECRET, authorities.active, self._webhook_names())
         has_keys = self.keys is None or await self.keys.ensure()
         return CHECK_SECONDS if has_keys and all(present) else INCOMPLETE_SECONDS
 

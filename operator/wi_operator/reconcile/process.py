@@ -67,7 +67,12 @@ class Controller:
     def __post_init__(self) -> None:
         self._beat = self.clock.monotonic()
         self.installation = Installation(
-            self.client, self.settings.namespace, self.clock, self._signing_keys(), self.settings.authority
+            self.client,
+            self.settings.namespace,
+            self.clock,
+            self._signing_keys(),
+            self.settings.authority,
+            keeps_webhook=not self.settings.own_webhook_certificate,
         )
         store = Store()
         self._handshaker = Handshaker(

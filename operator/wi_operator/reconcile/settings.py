@@ -15,7 +15,8 @@ class ControllerSettings:
     """Settings of the controller process; times in seconds.
 
     ``public_url`` may be empty (no issuer URL yet); ``extra_ca_file`` is PEM for the clouds' hosts, ``issuer_ca_file`` replaces
-    the internal CA on the way to the issuer (outside a cluster). ``own_keys``: an administrator keeps the signing keys.
+    the internal CA on the way to the issuer (outside a cluster). ``own_keys``: an administrator keeps the signing keys;
+    ``own_webhook_certificate``: others keep the webhook's certificate and its caBundle.
     """
 
     namespace: str
@@ -30,6 +31,7 @@ class ControllerSettings:
     audit_seconds: float = 120.0
     concurrency: int = 32
     own_keys: bool = False
+    own_webhook_certificate: bool = False
     rotation: RotationSettings = field(default_factory=RotationSettings)
     authority: AuthoritySettings = field(default_factory=AuthoritySettings)
     lease_name: str = names.CONTROLLER

@@ -125,5 +125,10 @@ HELM = ModuleSet(
         "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=36",
     ),
 )
+KUBE_SCORE = ModuleSet(
+    name="kube-score",
+    module="github.com/zegl/kube-score",
+    programs={"kube-score": "github.com/zegl/kube-score/cmd/kube-score"},
+)
 # The bare plane's set first: whoever waits for it waits least.
-SETS: tuple[ModuleSet, ...] = (KUBERNETES, HELM, CONTAINERD, RUNC, COREDNS)
+SETS: tuple[ModuleSet, ...] = (KUBERNETES, HELM, CONTAINERD, RUNC, COREDNS, KUBE_SCORE)

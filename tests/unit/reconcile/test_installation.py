@@ -164,6 +164,17 @@ def make(api, world=None):
     return Installation(api, NS, world.clock, SigningKeys(api, NS, world.clock, settings, world.fetch))
 
 
+async def test_a_webhook_certificate_of_others_is_left_alone():
+    api = Api()
+    own = Installation(api, NS, World().clock, keeps_webhook=False)
+    assert await own.ensure() == CHECK_SECONDS
+    written = {path.rsplit("/", 1)[-1] for _, path in api.calls}
+    assert written == {"wi-internal-ca", "wi-ca-bundle", "wi-issuer-tls"}
+    for kind in ("mutating", "validating"):
+        (webhook,) = api.objects[WEBHOOKS.format(kind)]["webhooks"]
+        assert "caBundle" not in webhook["clientConfig"]
+
+
 async def test_a_new_installation_is_complete_and_the_second_look_writes_nothing():
     api = Api()
     own = make(api)
