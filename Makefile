@@ -32,6 +32,7 @@ lint: $(READY) ## Style, layers, budgets, generated files
 	@$(BIN)/python tools/generate_crds.py --check
 	@$(BIN)/python tools/generate_troubleshooting.py --check
 	@$(BIN)/python tools/generate_reference.py --check
+	@$(BIN)/python tools/generate_values.py --check
 	@$(BIN)/python tools/generate_policy.py --check
 	@$(BIN)/python tools/generate_metrics.py --check
 	@$(BIN)/python tools/generate_cli.py --check
@@ -92,6 +93,7 @@ docs: $(READY) ## Write what docs/ takes from the code
 	@$(BIN)/python tools/generate_cli.py
 	@$(BIN)/python tools/generate_reference.py
 	@$(BIN)/python tools/generate_metrics.py
+	@$(BIN)/python tools/generate_values.py
 
 manifests: $(READY) crds ## Render manifests/ from the chart
 	@$(STAGE) render
