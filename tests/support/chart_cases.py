@@ -121,6 +121,14 @@ CASES = {
             "annotations": {"admissions.enforcer/disabled": "true"},
         }
     },
+    "monitoring": {
+        "monitoring": {
+            "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+            "prometheusRule": {"enabled": True, "alertLabels": {"team": "platform"}},
+            "grafanaDashboard": {"enabled": True, "annotations": {"grafana_folder": "Identity"}},
+        }
+    },
+    "service-monitor": {"monitoring": {"serviceMonitor": {"enabled": True, "interval": "15s"}}},
     "times": {
         "logLevel": "WARNING",
         "issuer": {"drainSeconds": 15, "logLevel": "DEBUG", "rates": {"pod": 0.5}},
