@@ -58,7 +58,7 @@ def _served(name: str) -> Callable[[], int]:
         from wi_operator.core.memory import keep_small
 
         keep_small()
-        return _told(name, lambda: asyncio.run(importlib.import_module(f"wi_operator.processes.{name}").run()))
+        return _told(_log, lambda: asyncio.run(importlib.import_module(f"wi_operator.processes.{name}").run()))
 
     return run
 
@@ -66,17 +66,27 @@ def _served(name: str) -> Callable[[], int]:
 def _export(target: str) -> int:
     from wi_operator.processes.issuer_export import export
 
-    return _told(EXPORT, lambda: export(target))
+    return _told(lambda fault: print(f"wi-operator {EXPORT}: {fault}", file=sys.stderr), lambda: export(target))
 
 
-def _told(name: str, run: Callable[[], int]) -> int:
+def _log(fault: str) -> None:
+    """Tell why a process was not started as a line of its log, which others read by its keys."""
+    import logging
+
+    from wi_operator.core.log import configure, fields
+
+    configure()
+    logging.getLogger("wi_operator.main").error("not started: the settings cannot be used", extra=fields(error=fault))
+
+
+def _told(tell: Callable[[str], None], run: Callable[[], int]) -> int:
     """Run, and tell unusable settings in one line."""
     from wi_operator.core.errors import SettingsError
 
     try:
         return run()
     except SettingsError as error:
-        print(f"wi-operator {name}: {error}", file=sys.stderr)
+        tell(str(error))
         return UNUSABLE
 
 

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from wi_operator.core import log
+from wi_operator.core.log_keys import KEYS
 
 RUN = """
 import logging, sys
@@ -35,3 +38,16 @@ def test_nobody_listening_stops_nothing():
     with subprocess.Popen(["true"], stdin=subprocess.PIPE) as gone:
         gone.wait()
         assert run(gone.stdin).returncode == 0
+
+
+@pytest.mark.parametrize("process", ["controller", "issuer", "webhook"])
+def test_a_process_that_cannot_start_says_so_as_json(process):
+    source = log.__file__.split("/wi_operator/", maxsplit=1)[0]
+    command = [sys.executable, "-m", "wi_operator.main", process]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": source, "WI_LOG_LEVEL": "LOUD"}, stderr=subprocess.PIPE, check=False
+    )
+    (line,) = done.stderr.decode().splitlines()
+    entry = json.loads(line)
+    assert (done.returncode, entry["level"], set(entry) - set(KEYS)) == (78, "error", set())
+    assert "WI_LOG_LEVEL" in entry["error"]
