@@ -137,6 +137,8 @@ async def test_reviews_wait_for_the_index(webhook):
         assert (await webhook.post(json.dumps(make_review())))[0] == 503
         webhook.is_ready = True
         assert (await webhook.post(json.dumps(make_review())))[0] == 200
+    labels = {"path": "mutate", "outcome": "unready"}
+    assert webhook.registry.get_sample_value("wi_admission_reviews_total", labels) == 1
 
 
 async def test_a_new_ca_bundle_needs_no_restart(webhook):

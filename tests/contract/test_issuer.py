@@ -6,6 +6,7 @@ import json
 import jwt
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
 
 from wi_operator.cluster.errors import NotFoundError, UnreachableError
 from wi_operator.core.clock import FrozenClock, SystemClock
@@ -18,6 +19,7 @@ from wi_operator.issuer.callers import CallerReviews
 from wi_operator.issuer.grants import Grants
 from wi_operator.issuer.handshakes import Handshakes
 from wi_operator.issuer.keyring import Keyring, MountedKeys
+from wi_operator.issuer.metrics import RequestMetrics
 from wi_operator.issuer.settings import IssuerSettings
 
 URL = "https://identity.example.com"
@@ -339,3 +341,33 @@ async def test_a_namespace_whose_organization_is_not_believed_gets_nothing(keyri
         ):
             answer = await client.post(path, json=body, headers=headers)
             assert (answer.status, (await answer.json(content_type=None))["reason"]) == (503, "OrganizationUnverified")
+
+
+async def test_grants_and_reported_kickoffs_are_counted_of_admitted_pods_only(keyring, kubernetes):
+    index = Index()
+    for put, item in ((index.put_config, CONFIG), (index.put_credential, CREDENTIAL), (index.put_namespace, NAMESPACE)):
+        put(item)
+    registry, face = CollectorRegistry(), make_face(index, keyring, kubernetes)
+    face.metrics = RequestMetrics(registry)
+    report = {"wi-kickoffs": "succeeded 120,SecretNotFound 340"}
+
+    def value(name, **labels):
+        return registry.get_sample_value(name, labels) or 0
+
+    async with TestClient(TestServer(face.build_app())) as client:
+        stranger = bearer("team-a:worker@elsewhere")
+        assert (
+            await client.post("/v1/grants", json={"credentials": ["demo"]}, headers=stranger | report)
+        ).status == 401
+        assert value("wi_kickoff_failures_total", reason="SecretNotFound") == 0
+        body = {"credentials": ["demo", "nothing"]}
+        first = await client.post("/v1/grants", json=body, headers=POD | report)
+        await client.post("/v1/grants", json=body, headers=POD | {"If-None-Match": first.headers["ETag"]})
+    assert value("wi_kickoff_failures_total", reason="SecretNotFound") == 1
+    assert value("wi_kickoff_resolve_duration_seconds_count", outcome="succeeded") == 1
+    granted = {
+        outcome: value("wi_grants_total", outcome=outcome) for outcome in ("granted", "unchanged", "CredentialNotFound")
+    }
+    assert granted == {"granted": 1, "unchanged": 1, "CredentialNotFound": 2}
+    assert value("wi_issuer_answers_total", door="grants", outcome="unchanged") == 1
+    assert value("wi_issuer_answer_duration_seconds_count", door="grants") == 3

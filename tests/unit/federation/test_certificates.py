@@ -9,6 +9,7 @@ from wi_operator.federation.certificates import (
     DAY,
     CertificateError,
     Pair,
+    expiry_time,
     generate_authority,
     is_usable,
     issue_leaf,
@@ -34,6 +35,13 @@ def test_a_leaf_is_renewed_at_two_thirds_of_its_90_days(authority, leaf):
     assert is_usable(leaf, authority.certificate, NAMES, now=NOW)
     assert is_usable(leaf, authority.certificate, NAMES, now=NOW + 59.9 * DAY)
     assert not is_usable(leaf, authority.certificate, NAMES, now=NOW + 60.1 * DAY)
+
+
+def test_the_end_of_a_bundle_is_that_of_its_last_certificate(authority, leaf):
+    assert expiry_time(leaf.certificate) == pytest.approx(NOW + 90 * DAY, abs=1)
+    for bundle in (leaf.certificate + authority.certificate, authority.certificate + leaf.certificate):
+        assert expiry_time(bundle) == pytest.approx(NOW + 3650 * DAY, abs=1)
+    assert expiry_time("") == expiry_time("planted") == 0.0
 
 
 def test_the_authority_lives_ten_years(authority):

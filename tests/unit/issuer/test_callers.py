@@ -91,6 +91,7 @@ async def test_a_review_is_never_remembered_past_the_tokens_end():
     client.status = {"authenticated": False}
     with pytest.raises(RefusedError):
         await reviews.review(subject, "wi-issuer")
+    assert reviews.outcomes == {"accepted": 1, "rejected": 1, "unavailable": 0}
 
 
 async def test_a_review_for_one_audience_does_not_serve_another():

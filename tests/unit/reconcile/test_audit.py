@@ -33,13 +33,16 @@ class Lists:
 
 async def test_a_silent_watch_fails_the_audit_and_a_living_one_passes_it():
     store, lists = Store(), Lists()
-    audit = Audit(lists, store, audit_seconds=0.01)
+    proofs = []
+    audit = Audit(lists, store, audit_seconds=0.01, on_proof=lambda: proofs.append(1))
     store.put("Namespace", {"metadata": {"name": "a", "uid": "u", "resourceVersion": "1"}})
     await audit.compare()
     assert audit.is_passed
     lists.version = "2"
     await audit.compare()
     assert not audit.is_passed
+    assert (audit.unseen, len(proofs)) == (1, 1)
     store.put("Namespace", {"metadata": {"name": "a", "uid": "u", "resourceVersion": "2"}})
     await audit.compare()
     assert audit.is_passed
+    assert (audit.unseen, len(proofs)) == (0, 2)

@@ -32,9 +32,11 @@ def publication():
 
 
 async def test_a_look_serves_all_for_a_minute(publication):
+    assert publication.is_matching is None
     for _ in range(3):
         assert "Fetched" in await publication.check(ISSUER, OURS)
     assert publication.looks == 1
+    assert publication.is_matching is True
     publication.clock.advance(61)
     await publication.check(ISSUER, OURS)
     assert publication.looks == 2
@@ -56,6 +58,7 @@ async def test_a_right_copy_stays_right_until_the_third_failure(publication):
         assert isinstance(found, expected)
         assert expected is Diagnosis or found == good
     assert isinstance(await publication.check(ISSUER, OURS), Diagnosis)
+    assert publication.is_matching is False
     publication.status = 200
     publication.clock.advance(61)
     assert await publication.check(ISSUER, OURS) == good
