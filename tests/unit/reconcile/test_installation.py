@@ -546,3 +546,20 @@ async def test_an_outage_is_survived(monkeypatch):
 def test_the_private_parts_stay_out_of_json():
     pair = certificates.generate_authority(FrozenClock().now())
     assert "PRIVATE" not in json.dumps(repr(pair))
+
+
+async def test_signing_keys_are_looked_at_again_and_again_also_after_an_error(monkeypatch):
+    looks = []
+
+    async def ensure(self):
+        looks.append(self)
+        if len(looks) == 1:
+            raise UnreachableError("GET keys", 0, "down")
+        if len(looks) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(signing_keys, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(SigningKeys, "ensure", ensure)
+    with pytest.raises(asyncio.CancelledError):
+        await SigningKeys(Api(), NS, World().clock, RotationSettings(), None).keep()
+    assert len(looks) == 3
