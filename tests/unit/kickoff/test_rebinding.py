@@ -55,6 +55,14 @@ def test_an_llm_gets_the_current_key_and_builds_its_clients_anew(crewai, history
     assert llm.additional == {"headers": [NEW]}
 
 
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
+def test_an_llm_in_any_collection_is_reached_and_an_old_text_is_told(crewai, history, kind):
+    llm = make_llm(crewai, api_key=OLD)
+    (warning,) = rebinding.rebind(crewai.Crew(agents=kind([llm]), notes=kind([OLD])), history)
+    assert llm.api_key == NEW
+    assert "notes" in warning
+
+
 def test_pydantics_private_and_secret_parts_are_reached(crewai, history):
     class SecretStr(Held):
         def get_secret_value(self):
