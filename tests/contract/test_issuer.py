@@ -185,6 +185,20 @@ async def test_a_pod_gets_a_grant_that_the_jwks_verifies(grants, public):
     assert claims["sub"] == f"organization:{NAMESPACE['metadata']['uid']}"
 
 
+async def test_each_answer_is_counted_by_its_door_and_outcome(keyring, kubernetes):
+    index, counted = Index(), []
+    index.put_namespace(NAMESPACE)
+    face = make_face(index, keyring, kubernetes)
+    face.count = lambda *what: counted.append(what)
+    async with TestClient(TestServer(face.build_app())) as client:
+        first = await client.post("/v1/grants", json={"credentials": ["demo"]}, headers=POD)
+        known = POD | {"If-None-Match": first.headers["ETag"]}
+        for path, headers in (("/v1/grants", known), ("/v1/grants", {}), ("/nowhere", POD)):
+            await client.post(path, json={"credentials": ["demo"]}, headers=headers)
+    assert [outcome for _, outcome in counted] == ["answered", "unchanged", "TokenRejected", "NotFound"]
+    assert {door for door, _ in counted} == {"internal"}
+
+
 async def test_an_unchanged_grant_answers_304(grants):
     first = await grants.post("/v1/grants", json={"credentials": ["demo"]}, headers=POD)
     headers = POD | {"If-None-Match": first.headers["ETag"]}

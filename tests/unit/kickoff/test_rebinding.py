@@ -156,6 +156,14 @@ def test_a_restored_llm_with_a_key_of_another_process_gets_its_providers(crewai,
     assert "api_key came from a checkpoint and is used as it is" in warning
 
 
+def test_a_restored_llm_keeps_the_key_that_another_variable_gave_it(crewai, history, monkeypatch):
+    rotate(history, monkeypatch, OPENAI_API_KEY="fake-openai-now")
+    own, earlier = make_llm(crewai, api_key=NEW), make_llm(crewai, api_key=OLD)
+    assert rebinding.adopt_restored(crewai.Crew(llms=[own, earlier]), history) == []
+    assert (own.api_key, own._client) == (NEW, 1)
+    assert (earlier.api_key, earlier._client) == (NEW, None)
+
+
 def test_many_warnings_are_cut(crewai, history):
     crew = crewai.Crew(holders=[Held(token=OLD) for _ in range(20)])
     warnings = rebinding.rebind(crew, history)
