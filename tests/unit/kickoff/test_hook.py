@@ -66,6 +66,40 @@ def test_an_asynchronous_kickoff_does_not_block_the_loop(programs, sidecar, meth
     assert sidecar.requests == ["hook"] * 2
 
 
+@pytest.mark.parametrize("run", ["crew.kickoff()", "asyncio.run(crew.akickoff())"])
+def test_an_llm_built_after_the_rotation_with_a_value_from_before_gets_the_current_one(programs, sidecar, run):
+    """No reading changes anything then: what is kicked off is looked at each time."""
+
+    class Values(dict):
+        def items(self):
+            return {"KEY": f"fake-value-{min(len(sidecar.requests), 2)}"}.items()
+
+    sidecar.values = Values(KEY="")
+    code = f"""
+        import asyncio
+        from crewai.llms.base_llm import BaseLLM
+        constant = os.environ["KEY"]
+        Crew(seen).kickoff()
+        llm = BaseLLM(provider="openai", api_key=constant)
+        crew = Crew(lambda: print(constant, llm.api_key), llm=llm, note=[constant])
+        {run}
+    """
+    done = programs.run(code)
+    assert done.stdout.split() == ["fake-value-2", "fake-value-1", "fake-value-2"], done.stderr
+    assert "note[0] still holds an earlier value of KEY" in done.stderr
+
+
+def test_a_crew_of_a_checkpoint_is_given_back_with_current_keys(programs, sidecar):
+    sidecar.values = {"OPENAI_API_KEY": "fake-key-now"}
+    code = """
+        from crewai.llms.base_llm import BaseLLM
+        llm = BaseLLM(provider="openai", api_key="fake-key-of-another-process")
+        restored = Crew.from_checkpoint(Crew(llm=llm))
+        print(type(restored).__name__, restored.llm is llm, restored.llm.api_key)
+    """
+    assert programs.output(code) == ["Crew", "True", "fake-key-now"]
+
+
 def test_a_wrapped_method_looks_like_the_original(programs):
     code = """
         import asyncio, inspect
