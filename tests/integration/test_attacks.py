@@ -19,7 +19,9 @@ from attack_scene import (
     assert_granted,
     assert_rejected,
     config,
+    controller_token,
     fails,
+    handshake_body,
 )
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -296,17 +298,6 @@ def test_an_account_that_the_credential_admits(lab):
 
 
 # --- the controller's door --------------------------------------------------------------------------------------
-
-
-def handshake_body(lab, **changes):
-    metadata = lab.read("wic", "azure", "team-a")["metadata"]
-    return {
-        "namespace": "team-a", "name": "azure", "uid": metadata["uid"], "generation": metadata["generation"],
-    } | changes  # fmt: skip
-
-
-def controller_token(lab, namespace="wi-system", audience="wi-issuer-controller"):
-    return lab.pod_token(namespace, CONTROLLER, CONTROLLER, audience=audience)
 
 
 @pytest.fixture

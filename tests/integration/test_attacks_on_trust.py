@@ -15,8 +15,10 @@ from attack_scene import (
     TENANT,
     assert_granted,
     config,
+    controller_token,
     credential,
     fails,
+    handshake_body,
     make_object,
 )
 
@@ -111,8 +113,9 @@ def test_an_organization_that_was_set_behind_the_policys_back(lab, tenant):
     lab.wait(lambda: "OrganizationDisputed" in lab.log("issuer-0"), "the alarm")
     refused = lab.grant(token)
     assert refused.document.get("organization", "") != OURS, refused
-    # Whoever looks at the namespace's own objects sees it too.
-    lab.wait(lambda: "OrganizationDisputed: " in json.dumps(lab.read("wic", "azure", "team-d")), "the condition")
+    # The controller is told, so that whoever looks at the namespace's own objects sees it too.
+    told = lab.ask("/v1/handshakes", handshake_body(lab, "team-d"), controller_token(lab)).document
+    assert (told["organization"], told["disputed"]) == (own, OURS)
     del binding["metadata"]["uid"], binding["metadata"]["resourceVersion"], binding["metadata"]["managedFields"]
     lab.apply(binding)
     lab.wait(lambda: "in force again" in lab.log("issuer-0"), "the repair")

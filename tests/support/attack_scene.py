@@ -43,6 +43,17 @@ def assert_rejected(answer, status=401, reason="TokenRejected"):
     assert "grants" not in answer.document
 
 
+def handshake_body(lab, space="team-a", **changes):
+    metadata = lab.read("wic", "azure", space)["metadata"]
+    return {
+        "namespace": space, "name": "azure", "uid": metadata["uid"], "generation": metadata["generation"],
+    } | changes  # fmt: skip
+
+
+def controller_token(lab, namespace="wi-system", audience="wi-issuer-controller"):
+    return lab.pod_token(namespace, CONTROLLER, CONTROLLER, audience=audience)
+
+
 def make_teams(lab):
     """Make the namespaces, and accounts of the controller's name in the right and in a wrong place."""
     lab.add_namespace("team-a", OURS)
