@@ -70,6 +70,10 @@ class _Reading:
     def is_moved(self, index: int) -> bool:
         return index in self.references or index in self.templates
 
+    @property
+    def moved(self) -> list[int]:
+        return sorted(self.references | self.templates.keys())
+
 
 def has_reference(env: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether any value claims to be a reference."""
@@ -82,7 +86,7 @@ def extract(env: Sequence[Mapping[str, Any]], *, has_env_from: bool) -> Extracti
         return Extraction()
     reading = _read(env)
     result = Extraction()
-    result.taken = [index for index in range(len(env)) if reading.is_moved(index)]
+    result.taken = reading.moved
     live = _live(reading, result)
     result.references = [index for index in live if index in reading.references]
     result.templates = sorted(reading.templates)

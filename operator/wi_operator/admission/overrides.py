@@ -12,9 +12,12 @@ from wi_operator.api import names
 from wi_operator.federation.diagnosis import admission as rows
 
 
+_OURS = (*names.SIDECAR_RESOURCE_ANNOTATIONS, names.SIDECAR_LOG_LEVEL_ANNOTATION)
+
+
 def override(settings: InjectionSettings, annotations: Mapping[str, str]) -> InjectionSettings:
     """Return the settings with the pod's choices; those that ``find_faults`` complains of are left out."""
-    chosen = {name: value for name, value in annotations.items() if _is_ours(name)}
+    chosen = _choose(annotations)
     if not chosen:
         return settings
     faulty = {name for name, _ in _faults(settings, chosen)}
@@ -29,7 +32,7 @@ def override(settings: InjectionSettings, annotations: Mapping[str, str]) -> Inj
 
 def find_faults(settings: InjectionSettings, annotations: Mapping[str, str]) -> Iterator[str]:
     """Yield what is wrong with the pod's choices."""
-    chosen = {name: value for name, value in annotations.items() if _is_ours(name)}
+    chosen = _choose(annotations)
     if not chosen:
         return
     for name, detail in _faults(settings, chosen):
@@ -53,8 +56,8 @@ def _faults(settings: InjectionSettings, chosen: Mapping[str, str]) -> Iterator[
             yield name, f"a quantity from {bounds.least} to {bounds.most}"
 
 
-def _is_ours(name: str) -> bool:
-    return name == names.SIDECAR_LOG_LEVEL_ANNOTATION or name in names.SIDECAR_RESOURCE_ANNOTATIONS
+def _choose(annotations: Mapping[str, str]) -> dict[str, str]:
+    return {name: annotations[name] for name in _OURS if name in annotations}
 
 
 def _is_within(value: str, least: str, most: str) -> bool:

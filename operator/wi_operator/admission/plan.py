@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from wi_operator.admission.declaration import Declaration, Entry, of_sidecar
@@ -122,6 +123,7 @@ def label_of(container: Mapping[str, Any], group: str) -> str:
     return f"{kind} '{container.get('name', '')}'"
 
 
+@lru_cache(maxsize=1024)  # every step asks for it; names are of 63 characters at most
 def run_volume(container_name: str) -> str:
     """Name of the volume with a container's socket and launcher: a valid DNS label for every container name."""
     return names.RUN_VOLUME_PREFIX + hashlib.sha256(container_name.encode()).hexdigest()[:10]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 SIDECAR_UID = 29387
@@ -51,4 +52,9 @@ class InjectionSettings:
     @property
     def ca_sha256(self) -> str:
         """Hexadecimal SHA-256 of the bundle's text; pods carry it so that a rotation can wait for the last old pod."""
-        return hashlib.sha256(self.ca_bundle.encode()).hexdigest()
+        return _hash(self.ca_bundle)
+
+
+@lru_cache(maxsize=2)  # one bundle at a time, asked for with every pod
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

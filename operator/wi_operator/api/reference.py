@@ -18,7 +18,6 @@ FORM = "secret://[credential]/<secret-name>[?version=<version>][#<json-key>]"
 KEPT_LENGTH = 512
 
 _CREDENTIAL = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AZURE_NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 _AZURE_VERSION = re.compile(r"[0-9a-fA-F]{32}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -155,4 +154,4 @@ def azure_secret_name(reference: Reference) -> str:
 
 def is_variable_name(name: str) -> bool:
     """Tell whether ``name`` may carry a reference: a letter or underscore, then letters, digits, underscores."""
-    return bool(_ENV_NAME.fullmatch(name))
+    return name.isascii() and name.isidentifier()
