@@ -11,7 +11,6 @@ from wi_operator.admission.settings import InjectionSettings
 from wi_operator.api import names
 from wi_operator.federation.diagnosis import admission as rows
 
-
 _OURS = (*names.SIDECAR_RESOURCE_ANNOTATIONS, names.SIDECAR_LOG_LEVEL_ANNOTATION)
 
 
