@@ -50,14 +50,17 @@ def _envfile() -> int:
     return run(os.environ)
 
 
-def _served(name: str) -> Callable[[], int]:
+def _served(name: str, *, uses_msal: bool = False) -> Callable[[], int]:
     def run() -> int:
         import asyncio
         import importlib
 
-        from wi_operator.core.memory import keep_small
+        from wi_operator.core.memory import import_without, keep_small
 
         keep_small()
+        if uses_msal:
+            # msal imports requests, which it only needs without a transport of ours, and that a guesser of encodings (3 MiB).
+            import_without("requests", hidden="charset_normalizer")
         return _told(_log, lambda: asyncio.run(importlib.import_module(f"wi_operator.processes.{name}").run()))
 
     return run
@@ -93,7 +96,7 @@ def _told(tell: Callable[[str], None], run: Callable[[], int]) -> int:
 PROCESSES: dict[str, Callable[[], int]] = {
     "sidecar": _sidecar,
     "envfile": _envfile,
-    "controller": _served("controller"),
+    "controller": _served("controller", uses_msal=True),
     "issuer": _served("issuer"),
     "webhook": _served("webhook"),
 }

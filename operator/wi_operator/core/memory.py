@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import importlib.util
 import sys
 import types
+import warnings
 
 M_ARENA_MAX = -8
 """mallopt(3): how many arenas threads may open. Ours resolve names and read files; an arena each holds megabytes."""
@@ -19,17 +21,44 @@ def give_back() -> None:
 
 
 def keep_small() -> None:
-    """Call before the heavy imports: use one arena, and load ``kubernetes.aio`` without the synchronous client beside it (8 MiB).
+    """Call before the heavy imports: use one arena, and load of ``kubernetes`` only what is imported by its own name.
 
-    The package's ``__init__`` imports both; kopf looks for the synchronous models and goes without when they are not there.
+    The ``__init__`` of ``kubernetes`` imports the synchronous client too (8 MiB; kopf looks for its models and goes without
+    when they are not there), that of ``kubernetes.aio`` the dynamic client and what it needs (2 MiB).
     """
     with contextlib.suppress(OSError, AttributeError):  # another libc than glibc
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
-    found = importlib.util.find_spec("kubernetes")
-    if found is None or "kubernetes" in sys.modules:
+    if "kubernetes" in sys.modules or not importlib.util.find_spec("kubernetes"):
         return
-    package = types.ModuleType("kubernetes")
-    package.__path__ = list(found.submodule_search_locations or ())
-    package.__spec__ = found
-    sys.modules["kubernetes"] = package
+    for name in ("kubernetes", "kubernetes.aio"):
+        _stand_in(name)
     sys.modules["kubernetes.client"] = None  # type: ignore[assignment] # an import of it is an ImportError from here on
+
+
+def _stand_in(name: str) -> None:
+    """Put a package in place whose modules can be imported, without running its ``__init__``."""
+    found = importlib.util.find_spec(name)
+    package = types.ModuleType(name)
+    package.__path__ = list((found and found.submodule_search_locations) or ())
+    package.__spec__ = found
+    sys.modules[name] = package
+    parent, _, child = name.rpartition(".")
+    if parent:  # as the import system does; the library's own code says kubernetes.aio.client
+        setattr(sys.modules[parent], child, package)
+
+
+def import_without(name: str, hidden: str) -> None:
+    """Import ``name`` while ``hidden`` cannot be imported, for an import that is tried and not needed; later it can be again.
+
+    Does nothing when ``name`` is not installed.
+    """
+    before = sys.modules.get(hidden)
+    sys.modules[hidden] = None  # type: ignore[assignment] # as above
+    try:
+        with contextlib.suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it tells that it misses the other
+            importlib.import_module(name)
+    finally:
+        del sys.modules[hidden]
+        if before is not None:
+            sys.modules[hidden] = before
