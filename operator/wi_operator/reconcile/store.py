@@ -8,6 +8,7 @@ from typing import Any
 
 from wi_operator.api import names
 from wi_operator.api.conditions import find_condition
+from wi_operator.core.memory import share
 from wi_operator.index.objects import ObjectKey
 from wi_operator.index.store import Index
 from wi_operator.reconcile.queue import Ref
@@ -124,7 +125,8 @@ class Store:
 def _lean(item: Item) -> Item:
     """Return ``item`` without ``managedFields``: nobody here reads them, and they are half of an object."""
     metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
-    return {**item, "metadata": metadata}
+    lean: Item = share({**item, "metadata": metadata})
+    return lean
 
 
 def _is_default(item: Item | None) -> bool:

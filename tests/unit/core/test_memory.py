@@ -1,8 +1,11 @@
 """A served process loads half of the Kubernetes library; in an interpreter of its own, because it changes what is loaded."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+from wi_operator.core.memory import SHARED_LENGTH, share
 
 SOURCE = Path(__file__).parents[3] / "operator"
 CODE = """
@@ -26,3 +29,12 @@ def test_what_nobody_needs_is_not_loaded_and_can_be_later():
     code = CODE.format(source=str(SOURCE), unwanted=UNWANTED)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[]\nascii\n", "")
+
+
+def test_short_texts_are_shared_and_nothing_is_changed():
+    long = "x" * (SHARED_LENGTH + 1)
+    first, second = (json.loads(json.dumps({"type": ["Ready", 1, None, True, long], "in": {"er": "é"}})) for _ in "ab")
+    assert share(first) == first == share(second)
+    assert first["type"][0] is not second["type"][0]
+    assert share(first)["type"][0] is share(second)["type"][0]
+    assert share(first)["type"][4] is not share(second)["type"][4]
