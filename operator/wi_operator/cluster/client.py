@@ -29,7 +29,7 @@ CALL_TIMEOUT = 10.0
 WATCH_TIMEOUT = 300
 """Seconds after which a watch is renewed; the API server ends it, we wait 15 s longer."""
 WATCH_LINE_LIMIT = 4 * 1024 * 1024
-PAGE_ITEMS = "500"
+PAGE_ITEMS = "100"
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -114,6 +114,19 @@ class KubernetesClient:
         """Delete the object at ``path``; raises ``NotFoundError`` when there is none."""
         return await self._call("DELETE", path, query=query)
 
+    async def list_pages(
+        self, path: str, *, metadata_only: bool = False, selectors: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
+        """Yield the items of each page of a collection, with the resourceVersion to watch from: no more than a page is held."""
+        query = {"limit": PAGE_ITEMS, **(selectors or {})}
+        while True:
+            page = await (self._get_metadata(path, query) if metadata_only else self.get(path, **query))
+            yield page.get("items") or [], str(page["metadata"]["resourceVersion"])
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return
+            query = {"limit": PAGE_ITEMS, "continue": token, **(selectors or {})}
+
     async def list(
         self, path: str, *, metadata_only: bool = False, selectors: Mapping[str, str] | None = None
     ) -> tuple[list[dict[str, Any]], str]:
@@ -122,14 +135,10 @@ class KubernetesClient:
         ``selectors`` are ``fieldSelector`` and ``labelSelector``.
         """
         items: list[dict[str, Any]] = []
-        query = {"limit": PAGE_ITEMS, **(selectors or {})}
-        while True:
-            page = await (self._get_metadata(path, query) if metadata_only else self.get(path, **query))
-            items += page.get("items") or []
-            token = page["metadata"].get("continue", "")
-            if not token:
-                return items, str(page["metadata"]["resourceVersion"])
-            query = {"limit": PAGE_ITEMS, "continue": token, **(selectors or {})}
+        version = ""
+        async for page, at in self.list_pages(path, metadata_only=metadata_only, selectors=selectors):
+            items, version = items + page, at
+        return items, version
 
     async def _get_metadata(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         return await self._call("GET", path, query=query, accept=METADATA_LIST)
