@@ -17,8 +17,8 @@ NAME = os.environ.get("WI_E2E_NODE", "e2e")
 
 
 def pytest_collection_modifyitems(items):
-    """Run the demo last: it takes the installation down at its end."""
-    items.sort(key=lambda item: "test_demo" in item.nodeid)
+    """Run last what takes the installation down; the demo leaves nothing at its end."""
+    items.sort(key=lambda item: ("test_demo" in item.nodeid, "test_lifecycle" in item.nodeid))
 
 
 @pytest.fixture(scope="session")

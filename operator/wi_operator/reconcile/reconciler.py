@@ -26,7 +26,9 @@ from wi_operator.reconcile.store import Item, Store, asked_test, is_judged, ref_
 
 JITTER = 0.1
 SPREAD_SECONDS = 60.0
-"""Objects that were judged before we came are looked at within this time, not all in the first second."""
+"""Objects that are Ready when we come are looked at within this time, not all in the first second."""
+UNREADY_SPREAD_SECONDS = 5.0
+"""Likewise those that are not: what we were started anew for, a setting perhaps, may be what they lack."""
 LAG_SECONDS = 1.0
 BEHIND_SECONDS = 10.0
 """When to look again at an organization that the issuer has yet to judge."""
@@ -63,7 +65,9 @@ class Reconciler:
             if first_seen:
                 self._uids[ref] = item["metadata"].get("uid", "")
             if first_seen and is_judged(item):
-                self.queue.enqueue(ref, self.spread.uniform(0.0, min(SPREAD_SECONDS, self.recheck_seconds)))
+                is_ready = ready_of(status_of(item)).get("status") == "True"
+                limit = SPREAD_SECONDS if is_ready else UNREADY_SPREAD_SECONDS
+                self.queue.enqueue(ref, self.spread.uniform(0.0, min(limit, self.recheck_seconds)))
             else:
                 self.queue.enqueue(ref)
 

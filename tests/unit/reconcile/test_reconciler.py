@@ -176,12 +176,9 @@ async def test_a_namespace_that_changes_its_organization_is_judged_anew(reconcil
     assert due(reconciler) == [AZURE]
 
 
-async def test_after_a_start_judged_objects_are_spread(reconciler, api):
-    reconciler.observe(CONFIG, config())
-    await reconciler.reconcile(AZURE)
-    judged = reconciler.store.items[AZURE]
-    assert is_judged(judged)
-    successor = Reconciler(
+def succeed(reconciler, api):
+    """Return the reconciler of a process that starts when this one ends."""
+    return Reconciler(
         client=api,
         store=Store(),
         queue=KeyedQueue(reconciler.clock, 4),
@@ -191,12 +188,32 @@ async def test_after_a_start_judged_objects_are_spread(reconciler, api):
         instance="pod-2",
         spread=random.Random(1),
     )
+
+
+async def test_after_a_start_objects_that_are_ready_are_spread(reconciler, api):
+    reconciler.observe(CONFIG, config())
+    await reconciler.reconcile(AZURE)
+    judged = reconciler.store.items[AZURE]
+    assert is_judged(judged)
+    successor = succeed(reconciler, api)
     successor.observe(CONFIG, judged)
+    reconciler.clock.advance(5)
     assert due(successor) == []
-    reconciler.clock.advance(60)
+    reconciler.clock.advance(55)
     assert due(successor) == [AZURE]
     await successor.reconcile(AZURE)
     assert len(api.writes) == 1
+
+
+async def test_after_a_start_those_that_are_not_ready_are_looked_at_soon(reconciler, api):
+    reconciler.gatherer.failure = grants.UNREACHABLE.diagnose(detail="x")
+    reconciler.observe(CONFIG, config())
+    await reconciler.reconcile(AZURE)
+    successor = succeed(reconciler, api)
+    successor.observe(CONFIG, reconciler.store.items[AZURE])
+    assert due(successor) == []
+    reconciler.clock.advance(5)
+    assert due(successor) == [AZURE]
 
 
 async def test_a_write_that_lost_the_race_is_an_error_and_leaves_no_trace(reconciler, api):
