@@ -147,6 +147,23 @@ def test_scheduling_of_all_and_of_one(charts):
     assert chart.one("Deployment", "wi-webhook")["spec"]["strategy"] == {"type": "Recreate"}
 
 
+OF_ONE = {
+    "priorityClassName": "system-node-critical",
+    "tolerations": [{"key": "edge", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "revisionHistoryLimit": 9,
+}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_components_own_value_replaces_that_of_all(charts, component):
+    chart = charts.of(**merge(CASES["scheduling"], {component: OF_ONE}))
+    for each in COMPONENTS:
+        wanted = OF_ONE if each == component else CASES["scheduling"]
+        spec = {**chart.pod(each)["spec"], **chart.one("Deployment", f"wi-{each}")["spec"]}
+        assert {name: spec[name] for name in OF_ONE} == {name: wanted[name] for name in OF_ONE}
+
+
 def test_a_disruption_takes_one_pod_of_each_component(charts):
     budgets = charts.of("default").all("PodDisruptionBudget")
     assert {b["metadata"]["name"]: b["spec"]["maxUnavailable"] for b in budgets} == {f"wi-{c}": 1 for c in COMPONENTS}
