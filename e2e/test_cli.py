@@ -47,9 +47,9 @@ class Plugin:
             check=False,
         )
         told = done.stdout + done.stderr
-        assert done.returncode == code, f"{arguments}: {done.returncode}, {told}"
+        assert code in (done.returncode, None), f"{arguments}: {done.returncode}, {told}"
         assert "Traceback" not in told
-        return done.stdout if code == 0 else told
+        return told if code else done.stdout
 
     def json(self, *arguments, code=0):
         told = self(*arguments, "-o", "json", code=code)
@@ -114,13 +114,22 @@ def test_what_fic_prints_cures_what_test_found(wi, team, stranger, world):
     assert "azuread_application_federated_identity_credential" in wi("fic", "azure", "-n", team.name, "-o", "terraform")
 
 
+def list_secrets(wi, team):
+    """Ask for the names until they are there: the listing is one call to a busy emulator, and is not repeated by itself."""
+    for _ in range(3):
+        wi("test", "spcred/demo", "-n", team.name)
+        listed = wi.json("secrets", "-n", team.name, code=None)
+        if listed["secrets"]:
+            break
+    return wi("secrets", "-n", team.name)
+
+
 def test_secrets_are_listed_by_name(wi, team):
     team.set_secret("listed-one", PLANTED)
     assert "listSecretNames is off" in wi("secrets", "demo", "-n", team.name)
     team.apply_credential(listSecretNames=True)
     team.wait_ready("spcred/demo")
-    wi("test", "spcred/demo", "-n", team.name)
-    shown = wi("secrets", "-n", team.name)
+    shown = list_secrets(wi, team)
     assert "secret://demo/listed-one" in shown
     assert PLANTED not in shown
 
