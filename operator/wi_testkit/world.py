@@ -242,7 +242,8 @@ class Team:
         return self.kubectl("get", "pods,jobs,events", "-o", "wide")
 
     def start_worker(self, name: str, variables: Mapping[str, str]) -> Worker:
-        """Start a pod that runs on, in which kickoffs can be made at will."""
+        """Start a pod that runs on, in which kickoffs can be made at will; an earlier one of that name is replaced."""
+        self.kubectl("delete", "pod", name, "--ignore-not-found", "--grace-period=1")
         pod = self.render_pod(variables, ["python3", "-c", "import time; time.sleep(3600)"])
         pod |= {"apiVersion": "v1", "kind": "Pod"}
         pod["metadata"] |= {"name": name, "namespace": self.name}
