@@ -30,7 +30,6 @@ TokenJudge = Callable[[BaseException], Diagnosis]
 class Probed:
     """What a read proved; times in seconds since the epoch."""
 
-    version: str
     not_before: float | None
     expires: float | None
 
@@ -60,7 +59,7 @@ class VaultClient:
             properties = (await client.get_secret(secret)).properties
             times = (properties.not_before, properties.expires_on)
             not_before, expires = (None if moment is None else moment.timestamp() for moment in times)
-            return Probed(properties.version or "", not_before, expires)
+            return Probed(not_before, expires)
 
         return await self._call(read, secret=secret)
 
