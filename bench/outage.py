@@ -166,6 +166,7 @@ def run(lab: Lab, without_issuer: Pod, without_server: Pod, seconds: float) -> i
         pod.kick()
         pod.process.send_signal(signal.SIGUSR1)
         pod.kick()
+    lab.stop_mounting()  # it asks the API server all the time
     server = lab.plane.find_pid("kube-apiserver")
     os.kill(lab.pid("issuer-0"), signal.SIGKILL)
     os.kill(server, signal.SIGSTOP)

@@ -561,5 +561,5 @@ async def test_signing_keys_are_looked_at_again_and_again_also_after_an_error(mo
     monkeypatch.setattr(signing_keys, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(SigningKeys, "ensure", ensure)
     with pytest.raises(asyncio.CancelledError):
-        await SigningKeys(Api(), NS, World().clock, RotationSettings(), None).keep()
+        await asyncio.wait_for(SigningKeys(Api(), NS, World().clock, RotationSettings(), None).keep(), 10)
     assert len(looks) == 3
