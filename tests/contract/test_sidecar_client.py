@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
-import struct
 
 import pytest
 
 from wi_operator.agent import trust
 from wi_operator.agent.client import HttpClient, TransportError
+from wi_operator.agent.connection import Connection
 from wi_operator.agent.process import ResolvingLoop
 from wi_operator.agent.settings import Budgets
 from wi_operator.agent.sockets import dial
@@ -120,17 +121,15 @@ async def test_a_new_connection_that_is_closed_is_a_failure(client, test_ca):
         assert server.connections == 1
 
 
-async def test_a_connection_that_is_torn_down_is_a_failure(client, test_ca):
-    async def tear(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        plain = writer.get_extra_info("socket")
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no orderly end
-        writer.transport.abort()
+async def test_a_connection_that_is_torn_down_is_a_failure(client, test_ca, monkeypatch):
+    async def tear(self, *_, **__):
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
-    listener = await asyncio.start_server(tear, "127.0.0.1", 0, ssl=server_context(test_ca, "localhost"))
-    request = HttpRequest("GET", Endpoint("localhost", listener.sockets[0].getsockname()[1]), "/")
-    assert await failure(client, request) is Failure.RESET
-    listener.close()
+    monkeypatch.setattr(Connection, "exchange", tear)
+    async with serving(test_ca, OK) as server:
+        with pytest.raises(TransportError, match="ECONNRESET") as caught:
+            await client.send(get(server))
+    assert caught.value.failure is Failure.RESET
 
 
 async def test_chunks_and_interim_answers_are_understood(client, test_ca):

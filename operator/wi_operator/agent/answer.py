@@ -74,9 +74,8 @@ class Answer:
             self.whole.set_exception(error)
 
     def abandon(self) -> None:
-        """Say that nobody waits any more; asyncio would complain of an error that nobody saw."""
-        if not self.whole.cancel() and not self.whole.cancelled():
-            self.whole.exception()
+        """Say that nobody waits any more; without it asyncio would complain of an error that nobody saw."""
+        self.whole.cancel()
 
     def keeps_alive(self) -> bool:
         """Tell whether the connection may carry another exchange: the answer is whole and nothing came after it."""
