@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -189,7 +190,9 @@ def test_notes_name_the_issuer_and_the_federation(api):
 
 
 def read_policy(text):
-    return yaml.safe_load(text[text.index("apiVersion: networking.k8s.io/v1") :].split("```")[0])
+    before, start, rest = text.partition("apiVersion: networking.k8s.io/v1")
+    indent = before.rpartition("\n")[2]
+    return yaml.safe_load(textwrap.dedent(indent + start + rest.split("```")[0]))
 
 
 def test_the_policy_of_a_tenant_is_what_a_sidecar_needs(api):
