@@ -106,7 +106,8 @@ class Pod:
 
     def count(self, message: str) -> int:
         """Count the log lines with this message."""
-        return (self.folder / "log").read_text().count(f'"message":"{message}"')
+        lines = (self.folder / "log").read_text().splitlines()
+        return sum(json.loads(line)["message"] == message for line in lines if line.startswith("{"))
 
     def stop(self) -> None:
         """End it."""
