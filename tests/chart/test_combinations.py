@@ -27,7 +27,7 @@ def test_it_is_clean(case):
 
 
 def test_lint_complains_of_what_is_not():
-    with pytest.raises(CommandError, match="image/repository"):
+    with pytest.raises(CommandError, match="1 chart\\(s\\) failed"):
         lint({})
 
 

@@ -177,7 +177,16 @@ def test_ports_of_further_hosts_and_of_the_proxy_are_open(charts):
 
 def notes(api, **values):
     helm = binaries.find_program(HELM, "helm")
-    command = [helm, "install", "x", CHART, f"--namespace={NAMESPACE}", "--dry-run=client", "--values=-"]
+    command = [
+        helm,
+        "install",
+        "x",
+        CHART,
+        f"--namespace={NAMESPACE}",
+        "--dry-run=client",
+        "--take-ownership",
+        "--values=-",
+    ]
     text = run(command, stdin=json.dumps(merge(BASE, values)), environment=api.environment())
     return text.split("NOTES:\n")[1]
 
