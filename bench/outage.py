@@ -193,7 +193,9 @@ def run(lab: Lab, without_issuer: Pod, without_server: Pod, seconds: float) -> i
     for pod in pods:
         (pod.folder / "token").write_text(lab.pod_token("team-a", "kick"))
         lab.wait(lambda pod=pod: is_fresh(pod), "the way back")
-    is_met = all(not pod.told for pod in pods) and all(pod.count("stale grant") for pod in pods)
+    # A token that was just reviewed is believed for 45 s: only then does the issuer miss the API server.
+    was_missed = seconds < 60 or all(pod.count("stale grant") for pod in pods)
+    is_met = was_missed and all(not pod.told for pod in pods)
     print("everything is back" if is_met else "the promise was not kept")
     return 0 if is_met else 1
 
