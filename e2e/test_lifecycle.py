@@ -184,7 +184,7 @@ def test_wi_system_enforces_pod_security_restricted(world):
 def test_nothing_drifts_and_the_operator_owns_status_and_ca_bundle_only(world, release):
     authority = threading.Thread(target=rotate_authority, args=(world,))
     authority.start()
-    rotate_key(world, "1")
+    rotate_key(world)
     authority.join()
     for _ in range(3):
         check_again(world)

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from wi_testkit.world import Team
+from wi_testkit.world import Team, fingerprint
 
 _VARIABLES = {"APP_A": "secret://demo/a"}
+_VALUE = "planted-a"
 _TURN_SECONDS = 5.0
 _END_SECONDS = 150.0
 
@@ -17,11 +18,12 @@ _END_SECONDS = 150.0
 class Loops(threading.Thread):
     """Kickoffs in a pod that runs on, and beside it each in a pod of its own with a grant of its own.
 
-    The team's vault has to hold the secret ``a``. ``told`` is what the failed ones said.
+    One whose application saw anything but the vault's value has failed. ``told`` is what the failed ones said.
     """
 
     def __init__(self, team: Team) -> None:
         super().__init__(daemon=True)
+        team.set_secret("a", _VALUE)
         self.team, self.worker = team, team.start_worker("loop", _VARIABLES)
         self.ended = threading.Event()
         self.kickoffs, self.failed = 0, 0
@@ -45,7 +47,8 @@ class Loops(threading.Thread):
     def _run_jobs(self) -> None:
         while not self.ended.is_set():
             outcome = self.team.kick("fresh", _VARIABLES)
-            self._count(1, 0 if outcome.succeeded else 1, outcome.termination_message + outcome.log)
+            is_right = outcome.succeeded and outcome.fingerprints == {"APP_A": fingerprint(_VALUE)}
+            self._count(1, 0 if is_right else 1, outcome.termination_message + outcome.log)
 
     def _count(self, done: int, failed: int, said: str) -> None:
         self.kickoffs += done

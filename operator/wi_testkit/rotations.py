@@ -42,10 +42,10 @@ def annotate(world: World, secret: str, **annotations: str) -> None:
     world.kubectl(*SYSTEM, "annotate", "--overwrite", "secret", secret, *pairs)
 
 
-def rotate_key(world: World, request: str, *, publish_seconds: float = 0) -> str:
+def rotate_key(world: World, *, publish_seconds: float = 0) -> str:
     """Ask for a rotation; return the new key's id once it signs, which is ``publish_seconds`` later at the earliest."""
     known = {key["kid"] for key in timetable(world)}
-    annotate(world, "wi-issuer-keys", rotate=request)
+    annotate(world, "wi-issuer-keys", rotate=str(time.time()))
     kid = wait_for(lambda: next((k["kid"] for k in timetable(world) if k["kid"] not in known), ""), "publication")
 
     def signs() -> bool:
@@ -81,10 +81,10 @@ def leaf_signer(world: World) -> tuple[x509.Certificate, list[x509.Certificate]]
 def rotate_authority(world: World, *, settle_seconds: float = 0) -> None:
     """Rotate the internal CA by an administrator's word, ``settle_seconds`` after the next one is in the bundle."""
     before, _ = leaf_signer(world)
-    annotate(world, "wi-internal-ca", rotate="1")
+    annotate(world, "wi-internal-ca", rotate=str(time.time()))
     wait_for(lambda: len(leaf_signer(world)[1]) == 2, "the next CA in the bundle")
     time.sleep(settle_seconds)
     if leaf_signer(world)[0] != before:
         raise StageError("the next CA signed unasked")
-    annotate(world, "wi-internal-ca", rotate_now="1")
+    annotate(world, "wi-internal-ca", rotate_now=str(time.time()))
     wait_for(lambda: leaf_signer(world)[0] != before, "leaves of the next CA")
