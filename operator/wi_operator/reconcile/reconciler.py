@@ -29,6 +29,8 @@ SPREAD_SECONDS = 60.0
 """Objects that are Ready when we come are looked at within this time, not all in the first second."""
 UNREADY_SPREAD_SECONDS = 5.0
 """Likewise those that are not: what we were started anew for, a setting perhaps, may be what they lack."""
+ROLLOUT_SECONDS = 20.0
+"""Until the next look after an answer that depends on the issuer's own settings: during a rollout an earlier replica gave it."""
 LAG_SECONDS = 1.0
 BEHIND_SECONDS = 10.0
 """When to look again at an organization that the issuer has yet to judge."""
@@ -110,7 +112,7 @@ class Reconciler:
             for event in told:
                 await post_event(self.client, event)
         self._streaks[ref] = verdict.streak
-        return verdict.delay * self.spread.uniform(1 - JITTER, 1 + JITTER)
+        return _delay(verdict) * self.spread.uniform(1 - JITTER, 1 + JITTER)
 
     async def _judge(
         self, ref: Ref, item: Item, *, asked: bool
@@ -210,6 +212,11 @@ class Reconciler:
         self.observe(ref.kind, written)
         if event is not None:
             await post_event(self.client, event)
+
+
+def _delay(verdict: Verdict) -> float:
+    is_setting = verdict.failure is not None and verdict.failure.reason == reasons.ISSUER_URL_MISSING
+    return min(verdict.delay, ROLLOUT_SECONDS) if is_setting else verdict.delay
 
 
 def _is_asked(item: Item) -> bool:

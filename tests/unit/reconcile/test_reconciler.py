@@ -9,7 +9,7 @@ from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.errors import ConflictError, NotFoundError, UnreachableError
 from wi_operator.core.clock import FrozenClock
 from wi_operator.core.secret import SecretValue
-from wi_operator.federation.diagnosis import grants
+from wi_operator.federation.diagnosis import grants, issuer
 from wi_operator.federation.publication import Documents
 from wi_operator.reconcile.catch_up import catch_up
 from wi_operator.reconcile.decide import ConfigOutcome, CredentialOutcome, mirror
@@ -214,6 +214,15 @@ async def test_after_a_start_those_that_are_not_ready_are_looked_at_soon(reconci
     assert due(successor) == []
     reconciler.clock.advance(5)
     assert due(successor) == [AZURE]
+
+
+async def test_an_issuer_without_its_url_is_asked_again_soon(reconciler, api):
+    """In a rollout that sets the URL the replica that answers may be an earlier one."""
+    reconciler.gatherer.failure = issuer.URL_MISSING.diagnose()
+    reconciler.observe(CONFIG, config())
+    assert await reconciler.reconcile(AZURE) <= 22
+    reconciler.gatherer.failure = issuer.KEY_LOST.diagnose()
+    assert await reconciler.reconcile(AZURE) >= 540
 
 
 async def test_a_write_that_lost_the_race_is_an_error_and_leaves_no_trace(reconciler, api):
