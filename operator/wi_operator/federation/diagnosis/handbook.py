@@ -25,7 +25,7 @@ PLAIN: dict[str, str] = {
     reasons.PROGRESSING: "The first check is under way.",
     reasons.ORGANIZATION_CHANGED: "The namespace has another organization: the subject of its assertions is another; create a "
     "federated credential for `status.federation.subject`.",
-    reasons.FEDERATED_CREDENTIAL_LIMIT: "18 or more organizations use one app: Entra allows 20 federated credentials for one.",
+    reasons.FEDERATED_CREDENTIAL_LIMIT: "More than 18 organizations use one app: Entra allows 20 federated credentials for one.",
     "OrganizationImplicit": "The organization is the namespace's UID: set the annotation "
     "`identity.crewai.com/organization` before creating federated credentials.",
     reasons.DEFAULT_CHANGED: "The credential names no config, and the default of its namespace is another than before.",
