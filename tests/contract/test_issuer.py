@@ -186,17 +186,23 @@ async def test_a_pod_gets_a_grant_that_the_jwks_verifies(grants, public):
 
 
 async def test_each_answer_is_counted_by_its_door_and_outcome(keyring, kubernetes):
-    index, counted = Index(), []
+    index, registry = Index(), CollectorRegistry()
     index.put_namespace(NAMESPACE)
     face = make_face(index, keyring, kubernetes)
-    face.count = lambda *what: counted.append(what)
+    face.metrics = RequestMetrics(registry)
     async with TestClient(TestServer(face.build_app())) as client:
         first = await client.post("/v1/grants", json={"credentials": ["demo"]}, headers=POD)
         known = POD | {"If-None-Match": first.headers["ETag"]}
         for path, headers in (("/v1/grants", known), ("/v1/grants", {}), ("/nowhere", POD)):
             await client.post(path, json={"credentials": ["demo"]}, headers=headers)
-    assert [outcome for _, outcome in counted] == ["answered", "unchanged", "TokenRejected", "NotFound"]
-    assert {door for door, _ in counted} == {"internal"}
+    samples = [sample for metric in registry.collect() for sample in metric.samples]
+    counted = {tuple(s.labels.values()): s.value for s in samples if s.name == "wi_issuer_answers_total"}
+    assert counted == {
+        ("grants", "answered"): 1,
+        ("grants", "unchanged"): 1,
+        ("grants", "TokenRejected"): 1,
+        ("internal", "NotFound"): 1,
+    }
 
 
 async def test_an_unchanged_grant_answers_304(grants):
