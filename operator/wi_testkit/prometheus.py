@@ -69,7 +69,7 @@ class Prometheus:
                 return json.load(response)["data"]
         except urllib.error.HTTPError as error:
             with error:
-                raise QueryError(json.load(error)["error"]) from None
+                raise QueryError(_reason(error.read())) from None
 
 
 @contextmanager
@@ -114,5 +114,12 @@ def _render(targets: Mapping[str, int], rules: Sequence[Path]) -> dict[str, Any]
 def _has_scraped(server: Prometheus, targets: Mapping[str, int]) -> bool:
     try:
         return server.targets() == dict.fromkeys(targets, "up")
-    except OSError:
+    except (OSError, QueryError):  # nobody listens yet, or it still reads what it stored
         return False
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, LookupError, TypeError):
+        return body.decode(errors="replace").strip()
