@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
-
 import typer.main
+from generated import ROOT, bring_up_to_date, fill_below
 
 from wi_operator.cli.app import app
 from wi_operator.cli.commands import PANEL, read_examples
 from wi_operator.cli.exits import MEANINGS
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+PAGE = ROOT / "docs" / "cli.md"
 MARKER = "<!-- Everything below is generated from the commands: make docs -->\n"
 
 
 def main() -> int:
     """Return 1 when the page differs from the commands."""
-    head, marker, _ = PAGE.read_text().partition(MARKER)
-    if not marker:
-        print(f"{PAGE.name} lacks its marker: {MARKER.strip()}")
-        return 1
-    page = head + marker + "\n" + "\n".join(render()) + "\n"
-    if "--check" not in sys.argv:
-        PAGE.write_text(page)
-        return 0
-    if PAGE.read_text() != page:
-        print("docs/cli.md is not what the commands say: make docs")
-        return 1
-    return 0
+    return bring_up_to_date({PAGE: fill_below(PAGE, MARKER, ("", *render()))}, "make docs")
 
 
 def render() -> Iterator[str]:

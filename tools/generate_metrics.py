@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
+from generated import ROOT, bring_up_to_date, fill_below
 
 from wi_operator.admission import metrics as admission
 from wi_operator.cluster import pulse
@@ -15,7 +14,7 @@ from wi_operator.core import metrics as core
 from wi_operator.issuer import metrics as issuer
 from wi_operator.reconcile import metrics as reconcile
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "operations"
+FOLDER = ROOT / "docs" / "operations"
 MARKER = "<!-- Everything below is generated from the code: make docs -->\n"
 PARTS = {
     "Every process": (*core.SPECS, *pulse.SPECS),
@@ -27,25 +26,8 @@ PARTS = {
 
 def main() -> int:
     """Return 1 when a page differs from the code."""
-    stale = [
-        page
-        for page, lines in (("metrics.md", render_metrics()), ("logs.md", render_keys()))
-        if not _write(page, lines)
-    ]
-    for page in stale:
-        print(f"docs/operations/{page} is not what the code says: make docs")
-    return 1 if stale else 0
-
-
-def _write(page: str, lines: Iterator[str]) -> bool:
-    """Bring the page up to date; tell whether it is, when it is only to be compared."""
-    file = FOLDER / page
-    head, marker, _ = file.read_text().partition(MARKER)
-    text = head + marker + "\n".join(lines) + "\n"
-    if "--check" in sys.argv:
-        return bool(marker) and text == file.read_text()
-    file.write_text(text)
-    return bool(marker)
+    pages = {FOLDER / "metrics.md": render_metrics(), FOLDER / "logs.md": render_keys()}
+    return bring_up_to_date({page: fill_below(page, MARKER, lines) for page, lines in pages.items()}, "make docs")
 
 
 def render_metrics() -> Iterator[str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from generated import ROOT, bring_up_to_date
 
-ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "charts/workload-identity-operator/templates"
 TARGET = ROOT / "operator/wi_operator/issuer/organization_policy.json"
 ALL = ROOT / "operator/wi_operator/cli/policies.json"
@@ -25,14 +25,7 @@ def main() -> int:
     """Return 1 when a file is not current and was only checked."""
     policies = {name: each for file in sorted(TEMPLATES.glob("policy-*.yaml")) for name, each in _read(file).items()}
     wanted = {TARGET: policies["wi-organization"], ALL: policies}
-    stale = [file for file, content in wanted.items() if not file.exists() or file.read_text() != _write(content)]
-    if "--check" in sys.argv:
-        for file in stale:
-            print(f"{file.relative_to(ROOT)} is not current; run: make crds")
-        return 1 if stale else 0
-    for file in stale:
-        file.write_text(_write(wanted[file]))
-    return 0
+    return bring_up_to_date({file: _write(content) for file, content in wanted.items()}, "make crds")
 
 
 def _write(content: dict[str, Any]) -> str:

@@ -6,32 +6,20 @@ import html
 import sys
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
+from generated import ROOT, bring_up_to_date, fill_below
 
 from wi_operator.federation.diagnosis.base import Row
 from wi_operator.federation.diagnosis.handbook import PLAIN, RETRIES, SYMPTOMS
 from wi_operator.federation.diagnosis.table import ROWS
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "troubleshooting.md"
+PAGE = ROOT / "docs" / "troubleshooting.md"
 MARKER = "<!-- Everything below is generated from the diagnosis table: make docs -->\n"
 
 
 def main() -> int:
     """Return 1 when the page differs from the table."""
-    head, marker, _ = PAGE.read_text().partition(MARKER)
-    if not marker:
-        print(f"{PAGE.name} lacks its marker: {MARKER.strip()}")
-        return 1
-    page = head + marker + "\n".join(render()) + "\n"
-    if "--check" not in sys.argv:
-        PAGE.write_text(page)
-        return 0
-    if PAGE.read_text() != page:
-        print("docs/troubleshooting.md is not what the table says: make docs")
-        return 1
-    return 0
+    return bring_up_to_date({PAGE: fill_below(PAGE, MARKER, render())}, "make docs")
 
 
 def render() -> Iterator[str]:

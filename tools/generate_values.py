@@ -9,12 +9,11 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
+from generated import ROOT, bring_up_to_date
 
-ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "workload-identity-operator"
 README = CHART / "README.md"
 PAGE = ROOT / "docs" / "reference" / "values.md"
@@ -76,13 +75,7 @@ def main() -> int:
         print(f"values.yaml says nothing of {', '.join(silent)}: write a comment before them")
         return 1
     texts = {README: render(values), PAGE: PAGE_HEAD + "\n" + "\n".join(_render_table(values)) + "\n"}
-    for file, text in texts.items():
-        if "--check" not in sys.argv:
-            file.write_text(text)
-        elif not file.exists() or file.read_text() != text:
-            print(f"{file.relative_to(ROOT)} is not current; run: make docs")
-            return 1
-    return 0
+    return bring_up_to_date(texts, "make docs")
 
 
 def read_values() -> list[Value]:

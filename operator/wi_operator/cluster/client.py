@@ -137,7 +137,8 @@ class KubernetesClient:
         items: list[dict[str, Any]] = []
         version = ""
         async for page, at in self.list_pages(path, metadata_only=metadata_only, selectors=selectors):
-            items, version = items + page, at
+            items += page
+            version = at
         return items, version
 
     async def _get_metadata(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
