@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from urllib.parse import urlencode
 
 import aiohttp
@@ -36,6 +36,15 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class _Options(TypedDict, total=False):
+    """Of one call, with the defaults of ``_send``."""
+
+    body: Mapping[str, Any] | None
+    content_type: str
+    query: Mapping[str, str] | None
+    accept: str
 
 
 class KubernetesClient:
@@ -169,37 +178,17 @@ class KubernetesClient:
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         return await self._call("PATCH", path, body=body, content_type=APPLY_PATCH, query=query)
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = JSON,
-        query: Mapping[str, str] | None = None,
-        accept: str = JSON,
-    ) -> dict[str, Any]:
-        data, _ = await self._exchange(method, path, body=body, content_type=content_type, query=query, accept=accept)
+    async def _call(self, method: str, path: str, **options: Unpack[_Options]) -> dict[str, Any]:
+        data, _ = await self._exchange(method, path, **options)
         loaded: dict[str, Any] = json.loads(data) if data else {}
         return loaded
 
-    async def _exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = JSON,
-        query: Mapping[str, str] | None = None,
-        accept: str = JSON,
-    ) -> tuple[bytes, str]:
+    async def _exchange(self, method: str, path: str, **options: Unpack[_Options]) -> tuple[bytes, str]:
         """Return the body and the header ``Date`` of an answer."""
         request = f"{method} {path}"
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                response = await self._send(
-                    method, path, body=body, content_type=content_type, query=query, accept=accept
-                )
+                response = await self._send(method, path, **options)
                 data = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnreachableError(request, 0, f"no answer from the API server ({type(error).__name__})") from error
