@@ -2,14 +2,17 @@
 
     python bench/admission.py [PASSES] [SECONDS]
 
-The real application with TLS, index, metrics and its log line per review; reviews of a typical pod, as the API server sends
-them, over kept connections. Servers run on one core, the load on another, in turn. Goals: see docs/performance.md.
+The real application with TLS, index, metrics and its log line per review; reviews of typical pods, as the API server sends
+them, over kept connections: pods of some templates, each with UIDs, names and a literal of its own, as Jobs and Deployments
+make them. What the webhook remembers of a template does not help it with pods that are all of different ones: these are
+measured, too. Servers run on one core, the load on another, in turn. Goals: see docs/performance.md.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import selectors
@@ -21,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from figures import ROOT, Figures, find_python, percentile, read_cpu, read_memory
 
@@ -30,53 +34,62 @@ from wi_testkit.pki import CertificateAuthority
 CLIENTS = 16
 CREDENTIALS = 100
 WARM_SECONDS = 0.5
+TEMPLATES, PODS = 20, 20
+STRANGERS = 1000
+"""Templates of one pod each: more than the webhook remembers."""
 
 
-def render_container() -> dict[str, object]:
+def render_container(template: int, mark: str) -> dict[str, object]:
     """Return a container with three references and a template over one of them."""
     return {
         "name": "app", "image": "registry.example.com/crew@sha256:" + "a" * 64, "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-m", "crew"], "args": ["run", "--inputs", "/etc/crew/inputs.json"],
         "env": [
-            {"name": "OPENAI_API_KEY", "value": "secret://demo/openai-api-key"},
-            {"name": "DB_PASSWORD", "value": "secret://demo/db_password"},
+            {"name": "OPENAI_API_KEY", "value": f"secret://demo/openai-api-key-{template}"},
+            {"name": "DB_PASSWORD", "value": f"secret://demo/db_password_{template}"},
             {"name": "DB_URL", "value": "postgres://app:$(DB_PASSWORD)@db.team-a.svc:5432/app"},
             {"name": "PROFILE", "value": "secret://demo/profile#user"},
-            {"name": "LOG_LEVEL", "value": "INFO"},
+            {"name": "KICKOFF_ID", "value": mark},
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
         ],
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
         "volumeMounts": [
             {"name": "inputs", "mountPath": "/etc/crew"},
-            {"name": "kube-api-access-x2x4z", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True},
+            {"name": f"kube-api-access-{mark}", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True},
         ],
         "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }  # fmt: skip
 
 
-def render_review() -> bytes:
-    """Return the review of a pod as a Job's controller creates it: about 3.5 KB."""
+def render_reviews(templates: int, pods: int) -> list[bytes]:
+    """Return reviews of so many pods of so many templates, mixed."""
+    return [render_review(template, f"{pod:05x}") for pod in range(pods) for template in range(templates)]
+
+
+def render_review(template: int, mark: str) -> bytes:
+    """Return the review of a pod as a Job's controller creates it: about 3.5 KB; ``mark`` is what only this pod has."""
+    job = f"0e1b6f0a-6d4d-4e39-{template:04x}-2b8c5c2{mark}"
     pod = {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "generateName": "crew-", "namespace": "team-a", "uid": "5b1c2d7e-9f4a-4b7e-8a35-0d5f5f8f0a01",
+            "generateName": "crew-", "namespace": "team-a", "uid": f"5b1c2d7e-9f4a-4b7e-{template:04x}-0d5f5f8{mark}",
             "creationTimestamp": None,
             "labels": {
                 "identity.crewai.com/inject": "true", "app": "crew", "batch.kubernetes.io/job-name": "crew",
-                "batch.kubernetes.io/controller-uid": "0e1b6f0a-6d4d-4e39-8f5e-2b8c5c2f3f11", "job-name": "crew",
+                "batch.kubernetes.io/controller-uid": job, "job-name": "crew",
             },
             "annotations": {"prometheus.io/scrape": "true", "kubectl.kubernetes.io/default-container": "app"},
             "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "crew", "controller": True,
-                                 "uid": "0e1b6f0a-6d4d-4e39-8f5e-2b8c5c2f3f11", "blockOwnerDeletion": True}],
+                                 "uid": job, "blockOwnerDeletion": True}],
             "managedFields": [{"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1",
                                "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:generateName": {}}}}],
         },
         "spec": {
-            "containers": [render_container()], "restartPolicy": "Never", "terminationGracePeriodSeconds": 30,
+            "containers": [render_container(template, mark)], "restartPolicy": "Never", "terminationGracePeriodSeconds": 30,
             "volumes": [
                 {"name": "inputs", "configMap": {"name": "crew-inputs", "defaultMode": 420}},
-                {"name": "kube-api-access-x2x4z", "projected": {"defaultMode": 420, "sources": [
+                {"name": f"kube-api-access-{mark}", "projected": {"defaultMode": 420, "sources": [
                     {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
                     {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}]}},
             ],
@@ -90,7 +103,7 @@ def render_review() -> bytes:
         "status": {},
     }  # fmt: skip
     request = {
-        "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "uid": f"705ab4f5-6393-11e8-{template:04x}-42010a8{mark}", "kind": {"group": "", "version": "v1", "kind": "Pod"},
         "resource": {"group": "", "version": "v1", "resource": "pods"}, "namespace": "team-a", "operation": "CREATE",
         "userInfo": {"username": "system:serviceaccount:kube-system:job-controller"}, "object": pod, "oldObject": None,
         "dryRun": False, "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
@@ -123,9 +136,10 @@ def build_ours():
     from wi_operator.admission.settings import InjectionSettings
     from wi_operator.core.clock import SystemClock
     from wi_operator.core.log import configure
+    from wi_operator.core.log_quickly import encode_quickly
     from wi_operator.index.store import Index
 
-    configure("INFO")
+    configure("INFO", encode=encode_quickly)
     index = Index()
     ready = {"conditions": [{"type": "Ready", "status": "True", "reason": "Succeeded"}]}
     for namespace in ("team-a", *(f"team-{number}" for number in range(CREDENTIALS - 1))):
@@ -165,9 +179,9 @@ def build_noop(web):
 class Load:
     """Connections that each send the next review when the answer to the last one is whole."""
 
-    def __init__(self, port: int, clients: int, review: bytes, ca: Path) -> None:
+    def __init__(self, port: int, clients: int, ca: Path) -> None:
         context = ssl.create_default_context(cafile=str(ca))
-        self._review = review
+        self._reviews: Iterator[bytes] = iter(())
         self._selector = selectors.DefaultSelector()
         self._begun: dict[ssl.SSLSocket, float] = {}
         self.latencies: list[float] = []
@@ -177,9 +191,9 @@ class Load:
             connection = context.wrap_socket(plain, server_hostname="localhost")
             self._selector.register(connection, selectors.EVENT_READ)
 
-    def run(self, seconds: float) -> float:
+    def run(self, reviews: Iterator[bytes], seconds: float) -> float:
         """Load for that long; returns answers a second."""
-        self.latencies = []
+        self.latencies, self._reviews = [], reviews
         began = time.perf_counter()
         for key in self._selector.get_map().values():
             self._ask(key.fileobj)
@@ -211,7 +225,7 @@ class Load:
 
     def _ask(self, connection) -> None:
         self._begun[connection] = time.perf_counter()
-        connection.sendall(self._review)
+        connection.sendall(next(self._reviews))
 
 
 def choose_python() -> str:
@@ -242,12 +256,13 @@ def main() -> int:
         asyncio.run(serve(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
         return 0
     given = [float(each) for each in sys.argv[1:]]
-    passes, seconds = (*given, *(5, 2)[len(given) :])
-    figures, review = Figures(), render_review()
+    passes, seconds = (*given, *(9, 1)[len(given) :])
+    figures = Figures()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1]})
     print(
-        f"admission: reviews of {len(review)} bytes, {CLIENTS} connections, one core for the server, {choose_python()}"
+        f"admission: reviews of {len(render_review(0, '00000'))} bytes, {TEMPLATES} templates, {CLIENTS} connections, "
+        f"one core for the server, {choose_python()}"
     )
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -255,47 +270,84 @@ def main() -> int:
         authority.issue(["localhost"]).write(folder)
         authority.write(folder / "ca.crt")
         servers = {kind: stack.enter_context(serving(kind, folder, cores[0])) for kind in ("ours", "noop")}
-        measure(figures, servers, review, folder, int(passes), seconds)
+        measure(figures, servers, folder, int(passes), seconds)
     return figures.close()
 
 
-def measure(figures: Figures, servers, review: bytes, folder: Path, passes: int, seconds: float) -> None:
-    rates: dict[str, list[float]] = {"ours": [], "noop": []}
-    wall: dict[str, list[float]] = {"ours": [], "noop": []}
-    tails: list[float] = []
-    loads = {kind: Load(port, CLIENTS, review, folder / "ca.crt") for kind, (port, _) in servers.items()}
-    singles = {kind: Load(port, 1, review, folder / "ca.crt") for kind, (port, _) in servers.items()}
-    for load in loads.values():
-        load.run(WARM_SECONDS)
-    for _ in range(passes):
-        for kind, load in loads.items():
-            before = read_cpu(servers[kind][1])
-            answered = load.run(seconds) * seconds
-            rates[kind].append(answered / (read_cpu(servers[kind][1]) - before))
-            wall[kind].append(answered / seconds)
-        tails.append(percentile(loads["ours"].latencies, 0.99))
-    alone: dict[str, list[float]] = {"ours": [], "noop": []}
-    for _ in range(passes):
-        for kind, single in singles.items():
-            single.run(seconds / 4)
-            alone[kind].append(percentile(single.latencies, 0.99))
-    for load in (*loads.values(), *singles.values()):
-        load.close()
+Figure = dict[str, list[float]]
+
+
+class Lane(NamedTuple):
+    """What is asked of which process; reviews come round and round."""
+
+    load: Load
+    reviews: Iterator[bytes]
+    process: int
+
+
+def measure(figures: Figures, servers, folder: Path, passes: int, seconds: float) -> None:
+    known, strangers = render_reviews(TEMPLATES, PODS), render_reviews(STRANGERS, 1)
+
+    def connect(clients: int) -> dict[str, Lane]:
+        ours, noop = (Load(servers[kind][0], clients, folder / "ca.crt") for kind in ("ours", "noop"))
+        return {
+            "ours": Lane(ours, itertools.cycle(known), servers["ours"][1]),
+            "noop": Lane(noop, itertools.cycle(known), servers["noop"][1]),
+            "strangers": Lane(ours, itertools.cycle(strangers), servers["ours"][1]),
+        }
+
+    rates, wall, tails = load_together(connect(CLIENTS), passes, seconds)
+    alone = load_alone(connect(1), passes, seconds / 4)
     figures.tell("reviews in a second of one core", rates["ours"], "/s", least=4000)
     figures.tell("  by the wall clock", wall["ours"], "/s")
+    figures.tell("  of templates never seen", rates["strangers"], "/s")
     figures.tell("an aiohttp server that allows everything", rates["noop"], "/s")
     figures.tell("  by the wall clock", wall["noop"], "/s")
     # Of the wall clock: the other server waits for the load's core, as a webhook waits for its API server.
-    parts = [ours / noop for ours, noop in zip(wall["ours"], wall["noop"], strict=True)]
-    figures.tell("webhook ÷ that server, under the same load", parts, "", least=0.4)
-    parts = [ours / noop for ours, noop in zip(rates["ours"], rates["noop"], strict=True)]
-    figures.tell("  of their CPU time", parts)
-    figures.tell(f"p99 at {CLIENTS} connections", tails, "ms", most=10)
+    figures.tell("webhook ÷ that server, under the same load", divide(wall["ours"], wall["noop"]), "", least=0.4)
+    figures.tell("  of their CPU time", divide(rates["ours"], rates["noop"]))
+    figures.tell("  of templates never seen", divide(wall["strangers"], wall["noop"]))
+    figures.tell(f"p99 at {CLIENTS} connections", tails["ours"], "ms", most=10)
     figures.tell("p99 at one connection", alone["ours"], "ms")
     added = [ours - noop for ours, noop in zip(alone["ours"], alone["noop"], strict=True)]
     figures.tell("  added to that server's", added, "ms", most=2)
     figures.tell("resident after the load", [read_memory(servers["ours"][1], "VmRSS")], "MiB", most=60)
-    assert len((folder / "ours.log").read_bytes().splitlines()) > sum(rates["ours"]) * seconds / 2, "the log is missing"
+    lines = len((folder / "ours.log").read_bytes().splitlines())
+    assert lines > (sum(wall["ours"]) + sum(wall["strangers"])) * seconds, "the log is missing"
+
+
+def load_together(lanes: dict[str, Lane], passes: int, seconds: float) -> tuple[Figure, ...]:
+    """Load each in turn, again and again; returns reviews in a second of CPU and of the wall clock, and the p99s in ms."""
+    rates, wall, tails = ({lane: [] for lane in lanes} for _ in range(3))
+    for load, reviews, _ in lanes.values():
+        load.run(reviews, WARM_SECONDS)
+    for _ in range(passes):
+        for lane, (load, reviews, process) in lanes.items():
+            before = read_cpu(process)
+            answered = load.run(reviews, seconds) * seconds
+            rates[lane].append(answered / (read_cpu(process) - before))
+            wall[lane].append(answered / seconds)
+            tails[lane].append(percentile(load.latencies, 0.99))
+    for load in {lane.load for lane in lanes.values()}:
+        load.close()
+    return rates, wall, tails
+
+
+def load_alone(lanes: dict[str, Lane], passes: int, seconds: float) -> Figure:
+    """Ask over one connection each; returns the p99s in ms."""
+    tails: Figure = {lane: [] for lane in lanes}
+    for _ in range(passes):
+        for lane, (load, reviews, _) in lanes.items():
+            load.run(reviews, seconds)
+            tails[lane].append(percentile(load.latencies, 0.99))
+    for load in {lane.load for lane in lanes.values()}:
+        load.close()
+    return tails
+
+
+def divide(first: list[float], second: list[float]) -> list[float]:
+    """Divide pass by pass."""
+    return [one / other for one, other in zip(first, second, strict=True)]
 
 
 if __name__ == "__main__":

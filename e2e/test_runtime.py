@@ -128,7 +128,7 @@ def test_resources_and_log_level_are_the_pods_choice_within_bounds(team):
     assert outcome.succeeded, outcome.log
     (sidecar,) = (c for c in outcome.pod["spec"]["initContainers"] if c["name"] == "wi-sidecar")
     assert sidecar["resources"]["limits"]["memory"] == "96Mi"
-    assert '"level": "debug"' in outcome.sidecar_log
+    assert '"level":"debug"' in outcome.sidecar_log
     pod = {"apiVersion": "v1", "kind": "Pod"}
     pod |= team.render_pod({"APP_A": "secret://demo/a"}, ["true"], annotations={next(iter(chosen)): "2Gi"})
     pod["metadata"] |= {"name": "oversized", "namespace": team.name}

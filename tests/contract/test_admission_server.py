@@ -103,6 +103,34 @@ async def test_a_review_is_answered(webhook):
     assert webhook.registry.get_sample_value("wi_admission_reviews_total", labels) == 1
 
 
+def make_pod(team, number):
+    """A pod of one of two teams' templates, with a literal of its own."""
+    env = [
+        {"name": "OWN", "value": f"literal-{number}"},
+        {"name": "KEY", "value": f"secret://demo/of-{team}"},
+        {"name": "URL", "value": f"$(OWN)/$(KEY)/{team}"},
+    ]
+    labels = {"identity.crewai.com/inject": "true"}
+    container = {"name": "app", "command": ["run", f"{team}-{number}"], "env": env}
+    return {"metadata": {"name": f"{team}-{number}", "labels": labels}, "spec": {"containers": [container]}}
+
+
+async def test_pods_that_come_together_are_each_answered_for_themselves(webhook):
+    """What is remembered of one pod's template must not reach another pod."""
+    pods = [make_pod(team, number) for number in range(20) for team in ("a", "b")]
+    async with webhook:
+        answers = await asyncio.gather(*(webhook.post(json.dumps(make_review(pod))) for pod in pods))
+    for pod, (status, text) in zip(pods, answers, strict=True):
+        assert status == 200
+        patch = base64.b64decode(json.loads(text)["response"]["patch"]).decode()
+        team, number = pod["metadata"]["name"].split("-")
+        own, other = (f"of-{each}" for each in (team, "ab".replace(team, "")))
+        assert own in patch
+        assert other not in patch
+        assert f'"run","{team}-{number}"' in patch
+        assert "literal-" not in patch  # it stays where it is
+
+
 async def test_kinds_are_judged_on_their_own_path(webhook):
     item = {"kind": "WorkloadIdentityConfig", "metadata": {"name": "x"}, "spec": {"provider": "AWS"}}
     async with webhook:

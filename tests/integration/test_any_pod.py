@@ -241,7 +241,7 @@ def check_injected(api, base, sent, injected):
         [container.get("env") for container in containers(injected) if container["name"] != "wi-sidecar"]
     )
     verdict = inject(injected, namespace="team-a", index=Index(), settings=SETTINGS)
-    assert (verdict.problems, verdict.patch.operations) == ((), [])
+    assert (verdict.problems, list(verdict.operations)) == ((), [])
     status, again = api.create(injected)
     assert status == 201, again["message"]
     compare(stored(again), injected)

@@ -7,11 +7,10 @@ else is literal (Kubernetes documentation, "Define dependent environment variabl
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """An unescaped ``$(name)`` at ``text[start:end]``."""
 
     start: int

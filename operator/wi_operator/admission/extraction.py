@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from wi_operator.admission.declaration import Entry
 from wi_operator.admission.expansion import escape_variables, expand, find_variables
+from wi_operator.admission.uses import Use, find_uses
 from wi_operator.api.reference import FORM, MalformedReferenceError, is_reference, is_variable_name, parse
 from wi_operator.federation.diagnosis import admission as rows
 from wi_operator.federation.diagnosis.base import Row
@@ -43,119 +45,140 @@ class Problem:
         return rows.tell(f"{container}, variable '{self.variable}'", self.row, **self.facts)
 
 
-@dataclass(slots=True)
-class Extraction:
-    """Entries for the declaration, the indexes that leave env, and what is refused.
+class Extraction(NamedTuple):
+    """Entries for the declaration and what they ask for, the indexes that leave env, and what is refused.
 
     ``references`` are the indexes of references that the process sees; one that is overwritten is only taken.
     """
 
-    entries: list[Entry] = field(default_factory=list)
-    taken: list[int] = field(default_factory=list)
-    references: list[int] = field(default_factory=list)
-    templates: list[int] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    entries: tuple[Entry, ...] = ()
+    uses: tuple[Use, ...] = ()
+    taken: tuple[int, ...] = ()
+    references: tuple[int, ...] = ()
+    templates: tuple[int, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+Written = tuple[tuple[str, str], ...]
+"""Name and text of each entry of an env; the text is empty where nothing depends on it."""
+
+# An env that is remembered has at most so many entries and characters: none that is made to fill the memory.
+KEPT_ENTRIES = 64
+KEPT_LENGTH = 4096
 
 
 @dataclass(slots=True)
 class _Reading:
-    """One pass over env: what each entry is and which definitions it means."""
+    """One pass over env.
 
-    names: list[str]
-    texts: list[str]
-    references: set[int] = field(default_factory=set)
-    templates: dict[int, dict[str, int]] = field(default_factory=dict)
+    ``moved`` are the entries that leave env, in order: a reference with ``None``, a template with the definitions that its
+    variables mean. ``last`` is the last definition of each name.
+    """
+
+    written: Written
+    moved: dict[int, dict[str, int] | None] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
 
-    def is_moved(self, index: int) -> bool:
-        return index in self.references or index in self.templates
-
-    @property
-    def moved(self) -> list[int]:
-        return sorted(self.references | self.templates.keys())
-
-
-def has_reference(env: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether any value claims to be a reference."""
-    return any(is_reference(item.get("value") or "") for item in env)
+    def complain(self, variable: str, row: Row, **facts: str) -> None:
+        self.problems.append(Problem(variable, row, facts))
 
 
 def extract(env: Sequence[Mapping[str, Any]], *, has_env_from: bool) -> Extraction:
     """Split ``env``; with ``envFrom`` an unknown ``$(NAME)`` may still become known and stays as written."""
-    if not has_reference(env):
+    # Pods come from templates: the same references again and again, beside literals that differ. Those are left out
+    # here, so that what is remembered of one pod serves the next and holds nothing that a user may have meant to hide.
+    written = tuple([(item.get("name") or "", _needed(item.get("value") or "")) for item in env])
+    is_small = len(written) <= KEPT_ENTRIES and sum([len(name) + len(text) for name, text in written]) <= KEPT_LENGTH
+    return (_extract_kept if is_small else _extract)(written, has_env_from)
+
+
+def _needed(text: str) -> str:
+    return text if "$(" in text or is_reference(text) else ""
+
+
+def _extract(written: Written, has_env_from: bool) -> Extraction:
+    reading = _read(written)
+    if not reading.moved:
         return Extraction()
-    reading = _read(env)
-    result = Extraction()
-    result.taken = reading.moved
-    live = _live(reading, result)
-    result.references = [index for index in live if index in reading.references]
-    result.templates = sorted(reading.templates)
-    for index in live:
-        result.entries.append(_entry(reading, index, result, has_env_from=has_env_from))
-    return result
+    live = _live(reading)
+    entries = tuple([_entry(reading, index, has_env_from=has_env_from) for index in live])
+    return Extraction(
+        entries,
+        uses=tuple(find_uses(entries)),
+        taken=tuple(reading.moved),
+        references=tuple([index for index in live if reading.moved[index] is None]),
+        templates=tuple([index for index, means in reading.moved.items() if means is not None]),
+        problems=tuple(reading.problems),
+    )
 
 
-def _read(env: Sequence[Mapping[str, Any]]) -> _Reading:
-    reading = _Reading([item.get("name") or "" for item in env], [item.get("value") or "" for item in env])
-    bound = reading.last
-    for index, (name, text) in enumerate(zip(reading.names, reading.texts, strict=True)):
+_extract_kept = lru_cache(maxsize=128)(_extract)
+
+
+def _read(written: Written) -> _Reading:
+    reading = _Reading(written)
+    bound, moved = reading.last, reading.moved
+    for index, (name, text) in enumerate(written):
         if is_reference(text):
-            reading.references.add(index)
+            moved[index] = None
         elif "$(" in text:
             means = {v.name: bound[v.name] for v in find_variables(text) if v.name in bound}
-            if any(reading.is_moved(definition) for definition in means.values()):
-                reading.templates[index] = means
+            if not moved.keys().isdisjoint(means.values()):
+                moved[index] = means
         bound[name] = index
     return reading
 
 
-def _live(reading: _Reading, result: Extraction) -> list[int]:
+def _live(reading: _Reading) -> list[int]:
     """The taken entries that the process can see, in order; an overwritten one that no template needs is dead."""
     needed: set[int] = set()
     live = []
-    for index in reversed(result.taken):
-        name = reading.names[index]
+    for index in reversed(reading.moved):
+        name, _ = reading.written[index]
         if reading.last[name] == index:
             live.append(index)
-            needed.update(reading.templates.get(index, {}).values())
+            needed.update((reading.moved[index] or {}).values())
         elif index in needed:
-            result.problems.append(Problem(name, rows.VARIABLE_SET_TWICE, {"detail": name}))
-    return live[::-1]
+            reading.complain(name, rows.VARIABLE_SET_TWICE, detail=name)
+    live.reverse()
+    return live
 
 
-def _entry(reading: _Reading, index: int, result: Extraction, *, has_env_from: bool) -> Entry:
-    name, text = reading.names[index], reading.texts[index]
+def _entry(reading: _Reading, index: int, *, has_env_from: bool) -> Entry:
+    name, text = reading.written[index]
+    means = reading.moved[index]
     if not is_variable_name(name):
-        result.problems.append(Problem(name, rows.INVALID_VARIABLE_NAME))
-    if index in reading.references:
-        return Entry(name, _reference(name, text, result))
-    for used, definition in reading.templates[index].items():
-        if not reading.is_moved(definition) and reading.last[used] != definition:
+        reading.complain(name, rows.INVALID_VARIABLE_NAME)
+    if means is None:
+        return Entry(name, _reference(name, text, reading))
+    for used, definition in means.items():
+        if definition not in reading.moved and reading.last[used] != definition:
             # The launcher sees one environment: it could only take the later value.
-            result.problems.append(Problem(name, rows.VARIABLE_SET_TWICE, {"detail": used}))
-    return Entry(name, _template(reading, index, has_env_from=has_env_from), is_template=True)
+            reading.complain(name, rows.VARIABLE_SET_TWICE, detail=used)
+    return Entry(name, _template(reading, index, means, has_env_from=has_env_from), is_template=True)
 
 
-def _reference(name: str, text: str, result: Extraction) -> str:
-    if "$(" in text and (variables := find_variables(text)):
-        held = text[variables[0].start : variables[0].end]
-        result.problems.append(Problem(name, rows.VARIABLE_IN_REFERENCE, {"detail": held}))
-        return text
-    plain = expand(text, {}) if "$" in text else text
+def _reference(name: str, text: str, reading: _Reading) -> str:
+    plain = text
+    if "$" in text:
+        if variables := find_variables(text):
+            reading.complain(name, rows.VARIABLE_IN_REFERENCE, detail=text[variables[0].start : variables[0].end])
+            return text
+        plain = expand(text, {})
     try:
         parse(plain)
     except MalformedReferenceError as error:
-        result.problems.append(Problem.malformed(name, error))
+        reading.problems.append(Problem.malformed(name, error))
     return plain
 
 
-def _template(reading: _Reading, index: int, *, has_env_from: bool) -> str:
+def _template(reading: _Reading, index: int, known: Mapping[str, int], *, has_env_from: bool) -> str:
     """Escape what the kubelet would have left alone: the launcher knows more names than the kubelet does."""
-    text = reading.texts[index]
-    known = reading.templates[index]
-    unknown = {v.name for v in find_variables(text)} - known.keys()
+    name, text = reading.written[index]
+    unknown = {variable.name for variable in find_variables(text)} - known.keys()
     # T=$(T) can only mean envFrom's T; the launcher finds that one in the environment, because ours left env.
-    own = {reading.names[index]} if has_env_from else set()
-    defined_later = {name for name in unknown - own if name in reading.last}
-    nowhere = set() if has_env_from else {name for name in unknown if not _SERVICE_VARIABLE.fullmatch(name)}
+    own = {name} if has_env_from else set()
+    defined_later = {each for each in unknown - own if each in reading.last}
+    nowhere = set() if has_env_from else {each for each in unknown if not _SERVICE_VARIABLE.fullmatch(each)}
     return escape_variables(text, defined_later | nowhere)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from wi_operator.admission.mutate.pod import mutate
-from wi_operator.admission.patch import Patch
+from wi_operator.admission.patch import Operations
 from wi_operator.admission.plan import make_plan
 from wi_operator.admission.settings import InjectionSettings
 from wi_operator.admission.validate.pod import find_problems
@@ -16,20 +15,19 @@ from wi_operator.api import names
 from wi_operator.index.store import Index
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The answer to one review; with ``problems`` it is a refusal."""
 
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    patch: Patch = field(default_factory=Patch)
+    operations: Operations = ()
 
     @property
     def outcome(self) -> str:
         """One of ``denied``, ``changed``, ``unchanged``."""
         if self.problems:
             return "denied"
-        return "changed" if self.patch.operations else "unchanged"
+        return "changed" if self.operations else "unchanged"
 
 
 def wants_injection(pod: Mapping[str, Any]) -> bool:
@@ -48,4 +46,4 @@ def inject(pod: Mapping[str, Any], *, namespace: str, index: Index, settings: In
     if problems := find_problems(plan, index=index, namespace=namespace):
         return Verdict(problems=tuple(problems))
     warnings = find_warnings(plan, index=index, namespace=namespace) if plan.targets else []
-    return Verdict(warnings=tuple(warnings), patch=mutate(plan, warnings))
+    return Verdict(warnings=tuple(warnings), operations=mutate(plan, warnings).operations)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 Token = str | int
+Operations = Sequence[Mapping[str, Any]]
 
 
 # The tokens are names of fields, positions and annotations of ours: few, and none of the pod's choosing.
@@ -38,10 +40,11 @@ class Patch:
         """Remove what is there."""
         self.operations.append({"op": "remove", "path": pointer(*tokens)})
 
-    def append(self, *tokens: Token, value: Any, to: list[Any] | None) -> None:
-        """Append ``value`` to the list at ``tokens``, which now is ``to``; make the list if there is none."""
+    def extend(self, *tokens: Token, values: list[Any], to: list[Any] | None) -> None:
+        """Append ``values`` to the list at ``tokens``, which now is ``to``; make the list if there is none."""
         if to:
-            self.add(*tokens, "-", value=value)
-        else:
+            for value in values:
+                self.add(*tokens, "-", value=value)
+        elif values:
             # "add" on a member that exists replaces it (RFC 6902 section 4.1): right for null and [] too.
-            self.add(*tokens, value=[value])
+            self.add(*tokens, value=values)

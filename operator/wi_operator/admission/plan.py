@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from wi_operator.admission.declaration import Declaration, Entry, of_sidecar
 from wi_operator.admission.delivery import ENVFILE, Deliveries, parse_deliveries
 from wi_operator.admission.extraction import Extraction, extract
 from wi_operator.admission.overrides import override
 from wi_operator.admission.settings import InjectionSettings
+from wi_operator.admission.uses import Use, find_uses
 from wi_operator.api import names
 
 DEFAULT_PYTHON = "python3"
@@ -20,32 +20,27 @@ INIT_CONTAINERS = "initContainers"
 CONTAINERS = "containers"
 _OWN = (names.SIDECAR, names.ENV_WRITER)
 
+Located = tuple[str, int, Mapping[str, Any]]
+"""A container and where it stands: ``spec.<group>[position]``."""
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A container that takes secrets: ``spec.<group>[position]``.
+
+class Target(NamedTuple):
+    """A container that takes secrets: ``spec.<group>[position]``; ``is_envfile`` if the kubelet reads them from a file.
 
     ``declared`` are the entries of an earlier call; ``entries`` are all: one that was added since replaces the declared
-    one of its name. In the mode ``envfile`` they are references only: the kubelet expands the rest.
+    one of its name. In the mode ``envfile`` they are references only: the kubelet expands the rest. ``uses`` is what the
+    entries ask for.
     """
 
+    name: str
     container: Mapping[str, Any]
     group: str
     position: int
     extraction: Extraction
     declared: tuple[Entry, ...]
     entries: tuple[Entry, ...]
-    mode: str
-
-    @property
-    def is_envfile(self) -> bool:
-        """True if the kubelet reads the values from a file."""
-        return self.mode == ENVFILE
-
-    @property
-    def name(self) -> str:
-        """The container's name."""
-        return str(self.container["name"])
+    uses: tuple[Use, ...]
+    is_envfile: bool
 
     @property
     def label(self) -> str:
@@ -53,53 +48,40 @@ class Target:
         return label_of(self.container, self.group)
 
     @property
-    def variables(self) -> tuple[str, ...]:
+    def variables(self) -> list[str]:
         """Names that the kickoff will set."""
-        return tuple(entry.name for entry in self.entries)
+        return [entry.name for entry in self.entries]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The pod as it came and what of it concerns us; ``sidecar`` and ``env_writer`` are positions of an earlier call.
+class Plan(NamedTuple):
+    """A pod's spec and annotations as they came, and what of it concerns us.
 
-    ``touched`` are the containers whose env holds references or did; ``targets`` are those of them that still take a
-    secret: a reference that a later entry of its name overwrites is only removed.
+    ``containers`` are all in the order in which they start: group, position, container. ``touched`` are those whose env
+    holds references or did; ``targets`` are those of them that still take a secret (a reference that a later entry of its
+    name overwrites is only removed); ``launched`` get it from the launcher, ``envfile_containers`` from a file.
+    ``sidecar`` and ``env_writer`` are positions of an earlier call's containers, ``own`` both of them; ``declared`` is what
+    that call told the sidecar, ``declaration`` what it will be told.
     """
 
-    pod: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    annotations: Mapping[str, str]
     settings: InjectionSettings
-    touched: tuple[Target, ...]
-    targets: tuple[Target, ...]
+    containers: list[Located]
+    touched: list[Target]
+    targets: list[Target]
+    launched: list[Target]
+    envfile_containers: list[str]
     sidecar: int | None
+    env_writer: int | None
+    own: list[int]
     declared: Declaration
+    declaration: Declaration
     deliveries: Deliveries
-    env_writer: int | None = None
 
     @property
     def concerns_us(self) -> bool:
         """True if there is anything to do or to refuse: a reference, or a container with a name of ours."""
-        return bool(self.touched) or any(c["name"] in _OWN for _, _, c in containers_of(self.spec))
-
-    @property
-    def own(self) -> tuple[int, ...]:
-        """Positions of our containers of an earlier call, among the init containers."""
-        return tuple(position for position in (self.sidecar, self.env_writer) if position is not None)
-
-    @property
-    def envfile_containers(self) -> list[str]:
-        """Names of the containers whose values the kubelet reads from a file."""
-        return [target.name for target in self.targets if target.is_envfile]
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """The pod's spec."""
-        spec: Mapping[str, Any] = self.pod["spec"]
-        return spec
-
-    @property
-    def annotations(self) -> Mapping[str, str]:
-        """The pod's annotations."""
-        return self.pod["metadata"].get("annotations") or {}
+        return bool(self.touched) or any(container["name"] in _OWN for _, _, container in self.containers)
 
     @property
     def python(self) -> str:
@@ -110,11 +92,6 @@ class Plan:
     def wants_hook(self) -> bool:
         """Whether kickoffs of a running program are refreshed, too."""
         return self.annotations.get(names.HOOK_ANNOTATION, "true") != "false"
-
-    @property
-    def declaration(self) -> Declaration:
-        """What the sidecar will be told."""
-        return {target.name: target.entries for target in self.targets}
 
 
 def label_of(container: Mapping[str, Any], group: str) -> str:
@@ -129,29 +106,37 @@ def run_volume(container_name: str) -> str:
     return names.RUN_VOLUME_PREFIX + hashlib.sha256(container_name.encode()).hexdigest()[:10]
 
 
-def containers_of(spec: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-    """All containers in the order in which they start: group, position, container."""
-    for group in (INIT_CONTAINERS, CONTAINERS):
-        for position, container in enumerate(spec.get(group) or ()):
-            yield group, position, container
-
-
 def make_plan(pod: Mapping[str, Any], settings: InjectionSettings) -> Plan:
     """Read a pod; nothing is judged yet. The plan's settings are the chart's with the pod's own choices."""
     spec = pod["spec"]
+    annotations = pod["metadata"].get("annotations") or {}
     init_containers = spec.get(INIT_CONTAINERS) or ()
     sidecar, declared = _earlier(init_containers)
-    annotations = pod["metadata"].get("annotations") or {}
-    settings = override(settings, annotations)
-    deliveries = parse_deliveries(annotations.get(names.DELIVERY_ANNOTATION) or "")
-    touched = tuple(
-        target
-        for group, position, container in containers_of(spec)
-        if (target := _target(container, group, position, declared, deliveries)) is not None
-    )
-    targets = tuple(target for target in touched if target.entries)
     env_writer = _position_of(names.ENV_WRITER, init_containers) if sidecar is not None else None
-    return Plan(pod, settings, touched, targets, sidecar, declared, deliveries, env_writer)
+    deliveries = parse_deliveries(annotations.get(names.DELIVERY_ANNOTATION) or "")
+    containers = [
+        (group, position, container)
+        for group in (INIT_CONTAINERS, CONTAINERS)
+        for position, container in enumerate(spec.get(group) or ())
+    ]
+    touched = [target for located in containers if (target := _target(located, declared, deliveries))]
+    targets = [target for target in touched if target.entries]
+    return Plan(
+        spec=spec,
+        annotations=annotations,
+        settings=override(settings, annotations),
+        containers=containers,
+        touched=touched,
+        targets=targets,
+        launched=[target for target in targets if not target.is_envfile],
+        envfile_containers=[target.name for target in targets if target.is_envfile],
+        sidecar=sidecar,
+        env_writer=env_writer,
+        own=[position for position in (sidecar, env_writer) if position is not None],
+        declared=declared,
+        declaration={target.name: target.entries for target in targets},
+        deliveries=deliveries,
+    )
 
 
 def _earlier(init_containers: Sequence[Mapping[str, Any]]) -> tuple[int | None, Declaration]:
@@ -165,9 +150,8 @@ def _position_of(name: str, containers: Sequence[Mapping[str, Any]]) -> int | No
     return next((position for position, container in enumerate(containers) if container["name"] == name), None)
 
 
-def _target(
-    container: Mapping[str, Any], group: str, position: int, declared: Declaration, deliveries: Deliveries
-) -> Target | None:
+def _target(located: Located, declared: Declaration, deliveries: Deliveries) -> Target | None:
+    group, position, container = located
     name = container["name"]
     if name in _OWN:
         return None
@@ -175,11 +159,15 @@ def _target(
     earlier = declared.get(name, ())
     if not (extraction.taken or earlier):
         return None
-    mode = deliveries.of(name)
-    added = [entry for entry in extraction.entries if mode != ENVFILE or not entry.is_template]
-    return Target(container, group, position, extraction, earlier, _merge(earlier, added), mode)
+    is_envfile = deliveries.of(name) == ENVFILE
+    added = [entry for entry in extraction.entries if not (is_envfile and entry.is_template)]
+    entries = _merge(earlier, added)
+    uses = tuple(find_uses(entries)) if earlier else extraction.uses
+    return Target(name, container, group, position, extraction, earlier, entries, uses, is_envfile)
 
 
 def _merge(declared: tuple[Entry, ...], added: Sequence[Entry]) -> tuple[Entry, ...]:
+    if not declared:
+        return tuple(added)
     new = {entry.name for entry in added}
     return (*(entry for entry in declared if entry.name not in new), *added)

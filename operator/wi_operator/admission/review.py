@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -27,8 +26,7 @@ class MalformedReviewError(WorkloadIdentityError):
     """The body is no AdmissionReview, or its object is not shaped as its kind says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The body of the response and what is worth counting and logging; never the patch."""
 
     body: bytes
@@ -93,7 +91,7 @@ def _write(uid: str, verdict: Verdict) -> bytes:
     if verdict.problems:
         message = "; ".join(verdict.problems)
         response["status"] = {"code": UNPROCESSABLE, "reason": "Invalid", "message": message}
-    elif verdict.patch.operations:
+    elif verdict.operations:
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(orjson.dumps(verdict.patch.operations)).decode()
+        response["patch"] = base64.b64encode(orjson.dumps(verdict.operations)).decode()
     return orjson.dumps({"apiVersion": API_VERSION, "kind": KIND, "response": response})

@@ -26,9 +26,9 @@ class Bounds:
 RESOURCE_BOUNDS: Mapping[str, Bounds] = {"cpu": Bounds("1m", "500m"), "memory": Bounds("32Mi", "256Mi")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class InjectionSettings:
-    """Settings of injected parts.
+    """Settings of injected parts; two are the same only if they are one, so that they can be the key of what is kept.
 
     ``sidecar_image`` should be a digest. ``ca_bundle`` is PEM text: the CA of the grants service. ``sidecar_uid`` is
     ``None`` where the platform chooses the user (OpenShift). An empty ``image_pull_policy`` leaves it to Kubernetes.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from wi_operator.admission.plan import Plan
 from wi_operator.admission.validate.process_namespace import shares_processes
-from wi_operator.api.reference import parse
 from wi_operator.index.resolve import Link, Refusal, check_service_account, resolve
 from wi_operator.index.store import Index
 
@@ -29,9 +28,8 @@ def find_warnings(plan: Plan, *, index: Index, namespace: str) -> list[str]:
 def _used(plan: Plan) -> dict[str, list[str]]:
     used: dict[str, list[str]] = {}
     for target in plan.targets:
-        for entry in target.entries:
-            if not entry.is_template:
-                used.setdefault(parse(entry.text).credential, []).append(f"{target.name}/{entry.name}")
+        for use in target.uses:
+            used.setdefault(use.credential, []).append(f"{target.name}/{use.variable}")
     return used
 
 

@@ -137,17 +137,21 @@ def azure_secret_name(reference: Reference) -> str:
     Raises ``MalformedReferenceError`` for a name or version that Key Vault cannot have (Microsoft Learn, "Key Vault keys,
     secrets and certificates overview": a name is 1-127 of ``0-9a-zA-Z-``, a version 32 hexadecimal digits).
     """
-    start = len(SCHEME) + len(reference.credential) + 1
-    name = reference.secret.replace("_", "-")
+    return _azure_name(reference.secret, reference.version, len(SCHEME) + len(reference.credential) + 1)
+
+
+@functools.lru_cache(maxsize=1024)  # what is refused is not kept, so each is short
+def _azure_name(secret: str, version: str, start: int) -> str:
+    name = secret.replace("_", "-")
     if not _AZURE_NAME.fullmatch(name):
         raise MalformedReferenceError(
-            f"{reference.secret!r} is no Key Vault name (1 to 127 letters, digits, hyphens; underscores become hyphens)",
+            f"{secret!r} is no Key Vault name (1 to 127 letters, digits, hyphens; underscores become hyphens)",
             position=start,
         )
-    if reference.version and not _AZURE_VERSION.fullmatch(reference.version):
+    if version and not _AZURE_VERSION.fullmatch(version):
         raise MalformedReferenceError(
-            f"{reference.version!r} is no Key Vault version (32 hexadecimal digits)",
-            position=start + len(reference.secret) + len("?version="),
+            f"{version!r} is no Key Vault version (32 hexadecimal digits)",
+            position=start + len(secret) + len("?version="),
         )
     return name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TextIO
@@ -15,7 +15,9 @@ from wi_operator.core.clock import format_rfc3339
 FIELDS = "wi_fields"
 STDERR = 2
 
-_encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
+Encode = Callable[[Mapping[str, object]], str]
+
+encode_entry: Encode = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":")).encode
 
 _bound: ContextVar[Mapping[str, object]] = ContextVar("wi_bound_fields", default={})  # noqa: B039 - never changed
 
@@ -25,6 +27,10 @@ class JsonFormatter(logging.Formatter):
 
     Tracebacks are reduced to the exception's type: an exception's text may quote a foreign body.
     """
+
+    def __init__(self, encode: Encode = encode_entry) -> None:
+        super().__init__()
+        self._encode = encode
 
     def format(self, record: logging.LogRecord) -> str:
         """Render one record as one line of JSON."""
@@ -38,7 +44,7 @@ class JsonFormatter(logging.Formatter):
         entry.update(getattr(record, FIELDS, {}))
         if record.exc_info and record.exc_info[0] is not None:
             entry["exception"] = record.exc_info[0].__name__
-        return _encode(entry)
+        return self._encode(entry)
 
 
 def fields(**values: object) -> dict[str, dict[str, object]]:
@@ -56,13 +62,17 @@ def bound(**values: object) -> Iterator[None]:
         _bound.reset(token)
 
 
-def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send all logging to ``stream`` (standard error) as JSON at ``level``."""
+def configure(level: str = "INFO", stream: TextIO | None = None, *, encode: Encode = encode_entry) -> None:
+    """Send all logging to ``stream`` (standard error) as JSON at ``level``.
+
+    ``encode`` writes one entry without line breaks; who logs thousands of lines a second gives a faster one than the
+    standard library's.
+    """
     # Nothing that the formatter does not print is looked up for each record (Python's Logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler: logging.Handler = logging.StreamHandler(stream) if stream else _Lines()
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(encode))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from wi_operator.api import names
 from wi_operator.api.conditions import find_condition
@@ -16,8 +16,7 @@ WORKLOAD_IDENTITY = "WorkloadIdentity"
 CLOUD_OF_PROVIDER = {AZURE_KEY_VAULT: AZURE, "AWSSecretsManager": "AWS", "GCPSecretManager": "GCP"}
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectKey:
+class ObjectKey(NamedTuple):
     """Namespace and name; the key of every table."""
 
     namespace: str

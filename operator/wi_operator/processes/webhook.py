@@ -15,6 +15,7 @@ from wi_operator.cluster.watch import Watch
 from wi_operator.core.certificate import ReloadingCertificate
 from wi_operator.core.clock import SystemClock
 from wi_operator.core.log import configure
+from wi_operator.core.log_quickly import encode_quickly
 from wi_operator.core.metrics import Certificates, open_registry
 from wi_operator.index.store import Index
 from wi_operator.processes.running import (
@@ -36,7 +37,7 @@ PROCESS = "webhook"
 async def run() -> int:
     """Serve admission."""
     settings = load(WebhookProcessSettings)
-    configure(settings.log_level)
+    configure(settings.log_level, encode=encode_quickly)
     registry = open_registry(PROCESS)
     index = Index()
 

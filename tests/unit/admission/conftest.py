@@ -110,7 +110,7 @@ def kit():
     def mutate(pod, **arguments):
         verdict = judge(pod, **arguments)
         assert verdict.problems == ()
-        return apply_patch(pod, verdict.patch.operations)
+        return apply_patch(pod, list(verdict.operations))
 
     return SimpleNamespace(
         pod=make_pod, container=make_container, apply=apply_patch, judge=judge, mutate=mutate, settings=SETTINGS,

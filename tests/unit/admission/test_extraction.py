@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from wi_operator.admission import declaration
 from wi_operator.admission.expansion import escape, escape_variables, expand, find_variables
-from wi_operator.admission.extraction import extract
+from wi_operator.admission.extraction import KEPT_LENGTH, extract
 
 SECRETS = {"secret://demo/a": "s3cr$(P)et", "secret://demo/b": "$$x", "secret:///c": "multi\nline"}
 _TOKEN = re.compile(r"\$\$|\$\(([^)]*)\)|\$.?|[^$]", re.DOTALL)
@@ -73,7 +73,7 @@ def test_the_application_sees_what_kubernetes_would_have_made(pairs):
 def test_nothing_is_left_to_take_out(pairs):
     result = extract(as_env(pairs), has_env_from=False)
     rest = [pair for index, pair in enumerate(pairs) if index not in result.taken]
-    assert extract(as_env(rest), has_env_from=False).taken == []
+    assert extract(as_env(rest), has_env_from=False).taken == ()
 
 
 @settings(max_examples=300, deadline=None)
@@ -140,7 +140,7 @@ def test_split(pairs, entries, left):
     result = extract(as_env(pairs), has_env_from=False)
     assert [(e.name, e.text, e.is_template) for e in result.entries] == entries
     assert [index for index in range(len(pairs)) if index not in result.taken] == left
-    assert result.problems == []
+    assert result.problems == ()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,22 @@ def test_env_from_may_know_a_name_that_env_does_not_define():
 
 def test_value_from_is_not_text():
     env = [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}, *as_env([("B", "secret:///b")])]
-    assert extract(env, has_env_from=False).taken == [1]
+    assert extract(env, has_env_from=False).taken == (1,)
+
+
+def test_what_is_remembered_of_an_env_holds_no_literal_of_the_user():
+    first, second = (
+        extract(as_env([("A", text), ("B", "secret:///b")]), has_env_from=False) for text in ("one", "two")
+    )
+    assert second is first  # a literal that mattered would make them differ
+
+
+def test_an_env_beyond_what_is_remembered_is_read_all_the_same():
+    pairs = [("A", "secret:///a"), ("B", "$(A)" * KEPT_LENGTH)]
+    first, second = (extract(as_env(pairs), has_env_from=False) for _ in range(2))
+    assert first == second
+    assert second is not first
+    assert [entry.name for entry in first.entries] == ["A", "B"]
 
 
 def test_the_kubelet_leaves_a_declaration_alone():

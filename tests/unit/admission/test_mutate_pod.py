@@ -1,6 +1,7 @@
 """What an injected pod looks like, and that a second call finds nothing to do."""
 
 import copy
+import dataclasses
 import hashlib
 import json
 import re
@@ -8,6 +9,10 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from wi_operator.admission.declaration import Entry
+from wi_operator.admission.extraction import KEPT_ENTRIES, KEPT_LENGTH
+from wi_operator.admission.mutate.sidecar import build_sidecar
 
 RUN_APP = "wi-run-" + hashlib.sha256(b"app").hexdigest()[:10]
 REFERENCE = [("DB", "secret://demo/db")]
@@ -77,6 +82,24 @@ def test_python_and_termination_log_come_from_the_pod(kit):
     assert pod["spec"]["containers"][0]["command"] == [
         "/opt/bin/python", "-I", "-S", "/run/wi/launch.py", "--termination-log", "/tmp/$$(X)", "--", "run",
     ]  # fmt: skip
+
+
+def test_a_sidecar_is_built_once_for_a_declaration_and_its_settings(kit):
+    def build(text="secret://demo/a", settings=kit.settings):
+        return build_sidecar({"app": (Entry("A", text),)}, settings)
+
+    assert build() is build()
+    others = [build("secret://demo/b"), build(settings=dataclasses.replace(kit.settings, log_level="DEBUG"))]
+    assert all(other != build() for other in others)
+
+
+def test_a_large_declaration_is_not_kept(kit):
+    many = {"app": tuple(Entry(f"A{number}", "secret:///a") for number in range(KEPT_ENTRIES + 1))}
+    long = {"app": (Entry("A", "x" * KEPT_LENGTH, is_template=True),)}
+    for declared in (many, long):
+        first, second = (build_sidecar(declared, kit.settings) for _ in range(2))
+        assert first == second
+        assert first is not second
 
 
 def test_the_sidecar(kit):
@@ -296,7 +319,7 @@ def test_annotations(kit):
 def test_warnings(kit, reference, spec, warning):
     pod = kit.pod(kit.container(env=[("DB", reference)]), **spec)
     verdict = kit.judge(pod)
-    mutated = kit.apply(pod, verdict.patch.operations)
+    mutated = kit.apply(pod, list(verdict.operations))
     annotation = mutated["metadata"]["annotations"].get("identity.crewai.com/injection-warnings")
     assert annotation == ("\n".join(verdict.warnings) or None)
     assert bool(verdict.warnings) == bool(warning)
@@ -338,7 +361,7 @@ def test_any_pod_is_injected_once(kit, pod):
     assert pod == before
     if verdict.problems:
         return
-    once = kit.apply(pod, verdict.patch.operations)
+    once = kit.apply(pod, list(verdict.operations))
     for group in ("containers", "initContainers"):
         for container in once["spec"].get(group, []):
             assert not any((item.get("value") or "").startswith("secret://") for item in container.get("env") or [])

@@ -194,6 +194,12 @@ def test_pointers_are_escaped():
 
 def test_appending_makes_the_list():
     patch = Patch()
-    patch.append("a", value=1, to=None)
-    patch.append("a", value=2, to=[1])
-    assert patch.operations == [{"op": "add", "path": "/a", "value": [1]}, {"op": "add", "path": "/a/-", "value": 2}]
+    patch.extend("a", values=[1], to=None)
+    patch.extend("a", values=[2, 3], to=[1])
+    patch.extend("b", values=[], to=None)
+    patch.extend("b", values=[], to=[1])
+    assert patch.operations == [
+        {"op": "add", "path": "/a", "value": [1]},
+        {"op": "add", "path": "/a/-", "value": 2},
+        {"op": "add", "path": "/a/-", "value": 3},
+    ]

@@ -4,15 +4,18 @@ import io
 import json
 import logging
 
-from wi_operator.core.log import bound, configure, fields
+import pytest
+
+from wi_operator.core.log import bound, configure, encode_entry, fields
+from wi_operator.core.log_quickly import encode_quickly
 
 
-def written(act) -> dict:
+def written(act, **options) -> dict:
     stream = io.StringIO()
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:
-        configure("INFO", stream)
+        configure("INFO", stream, **options)
         act(logging.getLogger("test"))
     finally:
         root.handlers[:], root.level = before, level
@@ -45,3 +48,25 @@ def test_an_exception_is_named_and_not_quoted():
     entry = written(act)
     assert entry["exception"] == "ValueError"
     assert "planted" not in json.dumps(entry)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"message": "plain", "count": 2, "ready": True, "nothing": None, "seconds": 0.25},
+        {"message": 'quotes " and \\ and\nlines\x00', "secrets": [{"variable": "A"}, {"variable": "é✓"}]},
+        {"message": "an object of no JSON type", "error": ValueError("text")},
+        {"message": "a lone surrogate \udc80"},
+        {"message": "a large number", "count": 2**70},
+    ],
+    ids=lambda entry: entry["message"][:16],
+)
+def test_both_encoders_write_the_same(entry):
+    text = encode_quickly(entry)
+    assert json.loads(text) == json.loads(encode_entry(entry))
+    assert "\n" not in text
+
+
+def test_who_configures_an_encoder_gets_its_lines():
+    entry = written(lambda log: log.info("hello"), encode=lambda entry: json.dumps({"only": entry["message"]}))
+    assert entry == {"only": "hello"}

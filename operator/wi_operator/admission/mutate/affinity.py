@@ -30,4 +30,4 @@ def _narrow(path: tuple[str | int, ...], term: dict[str, Any], patch: Patch) -> 
     # An empty term matches no node; an expression in it would make it match some.
     if LINUX in (expressions or ()) or not (expressions or term.get("matchFields")):
         return
-    patch.append(*path, "matchExpressions", value=LINUX, to=expressions)
+    patch.extend(*path, "matchExpressions", values=[LINUX], to=expressions)

@@ -13,9 +13,7 @@ LAUNCHER = f"{names.RUN_DIR}/{wire.LAUNCHER_NAME}"
 
 def launch_commands(plan: Plan, patch: Patch) -> None:
     """Wrap the command of each target once."""
-    for target in plan.targets:
-        if target.is_envfile:
-            continue
+    for target in plan.launched:
         prefix = _prefix(target, plan)
         command = target.container["command"]
         if target.declared and command[: len(prefix)] == prefix:

@@ -13,11 +13,12 @@ def raise_pod_resources(plan: Plan, patch: Patch) -> None:
     Without this a pod whose containers request all that the pod has would be refused. Only the first call adds: the
     sidecar of an earlier one is counted already.
     """
-    if plan.sidecar is not None:
+    of_pod = plan.spec.get("resources")
+    if plan.sidecar is not None or not of_pod:
         return
     own = plan.settings.resources
     for group in ("requests", "limits"):
-        present = (plan.spec.get("resources") or {}).get(group) or {}
+        present = of_pod.get(group) or {}
         for name in ("cpu", "memory"):
             amount = own.get("limits", {}).get(name) or own.get("requests", {}).get(name)
             if name in present and amount:

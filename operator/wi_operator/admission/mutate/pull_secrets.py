@@ -8,9 +8,7 @@ from wi_operator.admission.plan import Plan
 
 def append_pull_secrets(plan: Plan, patch: Patch) -> None:
     """Append the settings' names that the pod lacks."""
-    secrets = list(plan.spec.get("imagePullSecrets") or ())
-    present = {secret.get("name") for secret in secrets}
-    for name in plan.settings.image_pull_secrets:
-        if name not in present:
-            patch.append("spec", "imagePullSecrets", value={"name": name}, to=secrets)
-            secrets.append({"name": name})
+    secrets = plan.spec.get("imagePullSecrets")
+    present = {secret.get("name") for secret in secrets or ()}
+    missing = [{"name": name} for name in plan.settings.image_pull_secrets if name not in present]
+    patch.extend("spec", "imagePullSecrets", values=missing, to=secrets)

@@ -7,8 +7,9 @@ from typing import Any
 
 from wi_kickoff import wire
 from wi_operator.admission import declaration
-from wi_operator.admission.declaration import Declaration
+from wi_operator.admission.declaration import Declaration, Entry
 from wi_operator.admission.expansion import escape
+from wi_operator.admission.extraction import KEPT_ENTRIES, KEPT_LENGTH
 from wi_operator.admission.plan import run_volume
 from wi_operator.admission.settings import InjectionSettings
 from wi_operator.api import names
@@ -18,7 +19,14 @@ TOKEN_DIR = f"/var/run/secrets/{names.GROUP}"
 
 
 def build_sidecar(declared: Declaration, settings: InjectionSettings) -> dict[str, Any]:
-    """The container for a declaration."""
+    """The container for a declaration; it is shared, and must not be changed."""
+    lengths = [len(entry.name) + len(entry.text) for entries in declared.values() for entry in entries]
+    is_small = len(lengths) <= KEPT_ENTRIES and sum(lengths) <= KEPT_LENGTH
+    return (_build_kept if is_small else _build)(tuple(declared.items()), settings)
+
+
+def _build(items: tuple[tuple[str, tuple[Entry, ...]], ...], settings: InjectionSettings) -> dict[str, Any]:
+    declared = dict(items)
     container: dict[str, Any] = {
         "name": names.SIDECAR,
         "image": settings.sidecar_image,
@@ -33,6 +41,9 @@ def build_sidecar(declared: Declaration, settings: InjectionSettings) -> dict[st
     if settings.image_pull_policy:
         container["imagePullPolicy"] = settings.image_pull_policy
     return container
+
+
+_build_kept = lru_cache(maxsize=64)(_build)  # pods come from templates: the same sidecar again and again
 
 
 def security_context(uid: int | None) -> dict[str, Any]:
@@ -54,16 +65,12 @@ def _env(declared: Declaration, settings: InjectionSettings) -> list[dict[str, s
     return [
         {"name": declaration.VARIABLE, "value": declaration.write(declared)},
         {"name": "WI_GRANTS_URL", "value": escape(settings.grants_url)},
-        {"name": "WI_CA_BUNDLE", "value": _escaped_bundle(settings.ca_bundle)},
+        {"name": "WI_CA_BUNDLE", "value": escape(settings.ca_bundle)},
         {"name": "WI_TOKEN_FILE", "value": f"{TOKEN_DIR}/token"},
         {"name": "WI_RUN_DIR", "value": names.RUN_DIR},
         {"name": "WI_LOG_LEVEL", "value": escape(settings.log_level)},
         *({"name": name, "value": escape(value)} for name, value in settings.environment.items()),
     ]
-
-
-# One bundle at a time, some KiB, for every pod.
-_escaped_bundle = lru_cache(maxsize=2)(escape)
 
 
 def _startup_probe(declared: Declaration) -> dict[str, Any]:

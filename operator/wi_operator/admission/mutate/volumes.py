@@ -11,15 +11,20 @@ from wi_operator.api import names
 
 TOKEN_SECONDS = 3600
 
+_MEMORY = {"medium": "Memory", "sizeLimit": "4Mi"}
+_SOURCE = {"audience": names.GRANT_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
+_TOKENS: tuple[dict[str, Any], ...] = (
+    {"name": names.TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": _SOURCE}]}},
+    {"name": names.NO_API_TOKEN_VOLUME, "emptyDir": {}},
+)
+
 
 def expected_volumes(container_names: Iterable[str], *, has_files: bool) -> list[dict[str, Any]]:
     """All volumes that an injected pod has of us; ``has_files`` if the kubelet reads values from files."""
-    source = {"audience": names.GRANT_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     return [
-        *({"name": run_volume(name), "emptyDir": {"medium": "Memory", "sizeLimit": "4Mi"}} for name in container_names),
-        {"name": names.TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": source}]}},
-        {"name": names.NO_API_TOKEN_VOLUME, "emptyDir": {}},
-        *([{"name": names.ENV_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "4Mi"}}] if has_files else []),
+        *[{"name": run_volume(name), "emptyDir": _MEMORY} for name in container_names],
+        *_TOKENS,
+        *([{"name": names.ENV_VOLUME, "emptyDir": _MEMORY}] if has_files else []),
     ]
 
 
@@ -30,20 +35,16 @@ def run_mount(container_name: str) -> dict[str, Any]:
 
 def add_volumes(plan: Plan, patch: Patch) -> None:
     """Add the volumes that are not there yet."""
-    volumes = list(plan.spec.get("volumes") or ())
-    present = {volume["name"] for volume in volumes}
-    for volume in expected_volumes(plan.declaration, has_files=bool(plan.envfile_containers)):
-        if volume["name"] not in present:
-            patch.append("spec", "volumes", value=volume, to=volumes)
-            volumes.append(volume)
+    volumes = plan.spec.get("volumes")
+    present = {volume["name"] for volume in volumes or ()}
+    expected = expected_volumes(plan.declaration, has_files=bool(plan.envfile_containers))
+    patch.extend("spec", "volumes", values=[each for each in expected if each["name"] not in present], to=volumes)
 
 
 def mount_launchers(plan: Plan, patch: Patch) -> None:
     """Mount each target's own volume; who reads a file needs none."""
-    for target in plan.targets:
-        if target.is_envfile:
-            continue
+    for target in plan.launched:
         mounts = target.container.get("volumeMounts")
         mount = run_mount(target.name)
-        if not any(present["name"] == mount["name"] for present in mounts or ()):
-            patch.append("spec", target.group, target.position, "volumeMounts", value=mount, to=mounts)
+        if mount["name"] not in [present["name"] for present in mounts or ()]:
+            patch.extend("spec", target.group, target.position, "volumeMounts", values=[mount], to=mounts)

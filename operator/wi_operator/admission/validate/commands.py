@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wi_operator.admission.expansion import find_variables
-from wi_operator.admission.plan import Plan, Target
+from wi_operator.admission.plan import Plan
 from wi_operator.api import names
 from wi_operator.federation.diagnosis import admission as rows
 
@@ -30,27 +30,26 @@ def unclear_hook(plan: Plan) -> Iterator[str]:
 
 def missing_commands(plan: Plan) -> Iterator[str]:
     """Yield targets without a command: what an image starts is never guessed."""
-    for target in plan.targets:
-        if not target.is_envfile and not target.container.get("command"):
+    for target in plan.launched:
+        if not target.container.get("command"):
             yield rows.tell(target.label, rows.COMMAND_MISSING, detail=", ".join(target.variables))
 
 
 def secrets_outside_env(plan: Plan) -> Iterator[str]:
     """Yield ``$(NAME)`` of a secret in command, args, probes or paths: it would stay literal there."""
     for target in plan.targets:
-        injected = set(target.variables)
-        for field, text in _expanded_by_kubelet(target):
-            for variable in find_variables(text) if "$(" in text else ():
-                if variable.name in injected:
+        for field, text in _expanded_by_kubelet(target.container):
+            for variable in find_variables(text):
+                if variable.name in target.variables:
                     yield rows.tell(target.label, rows.SECRET_OUTSIDE_ENVIRONMENT, detail=field, variable=variable.name)
 
 
-def _expanded_by_kubelet(target: Target) -> Iterator[tuple[str, str]]:
-    container: Any = target.container
-    for field in ("command", "args"):
-        yield from ((field, text) for text in container.get(field) or ())
+def _expanded_by_kubelet(container: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List field and text of whatever could hold a ``$(NAME)``."""
+    texts = {field: container.get(field) or () for field in ("command", "args")}
     for probe in _PROBES:
-        command = ((container.get(probe) or {}).get("exec") or {}).get("command") or ()
-        yield from ((f"{probe}.exec.command", text) for text in command)
-    for mount in container.get("volumeMounts") or ():
-        yield "volumeMounts.subPathExpr", mount.get("subPathExpr") or ""
+        if given := container.get(probe):
+            texts[f"{probe}.exec.command"] = (given.get("exec") or {}).get("command") or ()
+    mounts = container.get("volumeMounts") or ()
+    texts["volumeMounts.subPathExpr"] = [mount["subPathExpr"] for mount in mounts if mount.get("subPathExpr")]
+    return [(field, text) for field, given in texts.items() for text in given if "$(" in text]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wi_operator.admission.mutate.env_writer import file_reference
-from wi_operator.admission.plan import Plan, Target, containers_of, label_of
+from wi_operator.admission.plan import Plan, Target, label_of
 from wi_operator.api import names
 from wi_operator.federation.diagnosis import admission as rows
 from wi_operator.index.store import Index
@@ -18,7 +18,7 @@ def unclear_deliveries(plan: Plan) -> Iterator[str]:
     """Yield an annotation that cannot be read or that names a container which is not there."""
     problem = plan.deliveries.problem
     named = set(plan.deliveries.named)
-    unknown = sorted(named - {container["name"] for _, _, container in containers_of(plan.spec)}) if named else []
+    unknown = sorted(named - {container["name"] for _, _, container in plan.containers}) if named else []
     if unknown:
         problem = f"the pod has no container {', '.join(unknown)}"
     if problem:
@@ -49,7 +49,7 @@ def _restart(plan: Plan, target: Target) -> str:
 def foreign_files(plan: Plan) -> Iterator[str]:
     """Yield env entries that read our file and are not what we wrote: another container's values stand beside them."""
     ours = {(t.name, entry.name) for t in plan.targets if t.is_envfile for entry in t.declared}
-    for group, _, container in containers_of(plan.spec):
+    for group, _, container in plan.containers:
         for item in container.get("env") or ():
             if "valueFrom" not in item:
                 continue

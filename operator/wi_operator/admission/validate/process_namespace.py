@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wi_operator.admission.plan import INIT_CONTAINERS, Plan, containers_of, label_of
+from wi_operator.admission.plan import INIT_CONTAINERS, Plan, label_of
 from wi_operator.federation.diagnosis import admission as rows
 
 _DANGEROUS = frozenset({"ALL", "CAP_ALL", "SYS_PTRACE", "CAP_SYS_PTRACE", "SYS_ADMIN", "CAP_SYS_ADMIN"})
@@ -24,7 +24,7 @@ def readable_sidecars(plan: Plan) -> Iterator[str]:
         yield rows.tell("pod", rows.SIDECAR_USER_UNKNOWN)
         return
     pod_context = plan.spec.get("securityContext") or {}
-    for group, position, container in containers_of(plan.spec):
+    for group, position, container in plan.containers:
         if (group, position) == (INIT_CONTAINERS, plan.sidecar):
             continue
         if reason := _reach(container.get("securityContext") or {}, pod_context, plan.settings.sidecar_uid):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from wi_operator.admission.declaration import Entry
 from wi_operator.admission.extraction import Problem
-from wi_operator.admission.plan import Plan
-from wi_operator.api.reference import MalformedReferenceError, Reference, azure_secret_name, parse
+from wi_operator.admission.plan import Plan, Target
+from wi_operator.api.reference import MalformedReferenceError, parse
 from wi_operator.federation.diagnosis import admission as rows
 from wi_operator.index.objects import AZURE_KEY_VAULT
 from wi_operator.index.resolve import Refusal, find_credential
@@ -20,34 +20,37 @@ def malformed_references(plan: Plan) -> Iterator[str]:
         for problem in target.extraction.problems:
             yield problem.tell(target.label)
         for entry in target.declared:
-            if not entry.is_template and isinstance(outcome := _read(entry), MalformedReferenceError):
-                yield Problem.malformed(entry.name, outcome).tell(target.label)
+            if not entry.is_template and (fault := _fault(entry)):
+                yield Problem.malformed(entry.name, fault).tell(target.label)
 
 
 def impossible_vault_names(plan: Plan, *, index: Index, namespace: str) -> Iterator[str]:
     """Yield references whose vault is known and cannot have such a name."""
     for target in plan.targets:
-        # `$(X)` in the name is already told as such: it is no name that somebody meant.
-        told = {each.variable for each in target.extraction.problems if each.row is rows.VARIABLE_IN_REFERENCE}
-        for entry in target.entries:
-            reference = None if entry.is_template or entry.name in told else _read(entry)
-            if isinstance(reference, Reference) and (problem := _impossible(reference, index, namespace=namespace)):
-                yield rows.tell(f"{target.label}, variable '{entry.name}'", rows.IMPOSSIBLE_SECRET_NAME, detail=problem)
+        for use in target.uses:
+            if (
+                use.impossible
+                and _is_key_vault(index, namespace, use.credential)
+                and not _is_told(target, use.variable)
+            ):
+                where = f"{target.label}, variable '{use.variable}'"
+                yield rows.tell(where, rows.IMPOSSIBLE_SECRET_NAME, detail=use.impossible)
 
 
-def _read(entry: Entry) -> Reference | MalformedReferenceError:
+def _is_key_vault(index: Index, namespace: str, name: str) -> bool:
+    credential = find_credential(index, namespace, name)
+    return not isinstance(credential, Refusal) and credential.provider == AZURE_KEY_VAULT
+
+
+def _is_told(target: Target, variable: str) -> bool:
+    """``$(X)`` in the name is told as such already: it is no name that somebody meant."""
+    problems = target.extraction.problems
+    return any(each.variable == variable and each.row is rows.VARIABLE_IN_REFERENCE for each in problems)
+
+
+def _fault(entry: Entry) -> MalformedReferenceError | None:
     try:
-        return parse(entry.text)
+        parse(entry.text)
     except MalformedReferenceError as error:
         return error
-
-
-def _impossible(reference: Reference, index: Index, *, namespace: str) -> str:
-    credential = find_credential(index, namespace, reference.credential)
-    if isinstance(credential, Refusal) or credential.provider != AZURE_KEY_VAULT:
-        return ""
-    try:
-        azure_secret_name(reference)
-    except MalformedReferenceError as error:
-        return error.problem
-    return ""
+    return None

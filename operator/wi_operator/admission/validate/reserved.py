@@ -10,7 +10,7 @@ from wi_operator.admission.delivery import ENVFILE
 from wi_operator.admission.mutate.env_writer import build_env_writer
 from wi_operator.admission.mutate.sidecar import build_sidecar
 from wi_operator.admission.mutate.volumes import expected_volumes, run_mount
-from wi_operator.admission.plan import INIT_CONTAINERS, Plan, containers_of, label_of
+from wi_operator.admission.plan import INIT_CONTAINERS, Plan, label_of
 from wi_operator.api import names
 from wi_operator.federation.diagnosis import admission as rows
 from wi_operator.federation.diagnosis.base import Row
@@ -18,7 +18,7 @@ from wi_operator.federation.diagnosis.base import Row
 
 def foreign_containers(plan: Plan) -> Iterator[str]:
     """Yield containers with a name of ours that we did not write."""
-    for group, position, container in containers_of(plan.spec):
+    for group, position, container in plan.containers:
         if not container["name"].startswith(names.RESERVED_PREFIX):
             continue
         if group != INIT_CONTAINERS or position not in plan.own:
@@ -48,8 +48,8 @@ def foreign_volumes(plan: Plan) -> Iterator[str]:
 
 def foreign_mounts(plan: Plan) -> Iterator[str]:
     """Yield mounts of our volumes, and mounts over the launcher's folder in containers that need it."""
-    targets = {target.name for target in plan.targets if not target.is_envfile}
-    for group, position, container in containers_of(plan.spec):
+    targets = {target.name for target in plan.launched}
+    for group, position, container in plan.containers:
         if group == INIT_CONTAINERS and position in plan.own:
             continue
         for mount in container.get("volumeMounts") or ():
