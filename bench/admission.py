@@ -256,7 +256,7 @@ def main() -> int:
         asyncio.run(serve(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
         return 0
     given = [float(each) for each in sys.argv[1:]]
-    passes, seconds = (*given, *(9, 1)[len(given) :])
+    passes, seconds = (*given, *(20, 0.5)[len(given) :])
     figures = Figures()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1]})

@@ -7,6 +7,7 @@ import ssl
 
 import aiohttp
 import pytest
+from cryptography import x509
 from prometheus_client import CollectorRegistry
 
 from wi_operator.admission.metrics import AdmissionMetrics
@@ -272,6 +273,17 @@ async def test_a_certificate_for_another_service_is_not_proven(webhook, authorit
         registration = Registration("wi-webhook.wi-system.svc", webhook.port)
         registration.put(as_configuration(authority.pem))
         assert "does not trust our certificate" in await registration.find_problem()
+
+
+async def test_the_end_of_our_certificate_is_read_where_it_is_shown(webhook, authority):
+    certificate = x509.load_pem_x509_certificate((webhook.folder / "tls.crt").read_bytes())
+    async with webhook:
+        registration = Registration("localhost", webhook.port)
+        await registration.find_problem()
+        before = registration.expiry
+        registration.put(as_configuration(authority.pem))
+        await registration.find_problem()
+    assert (before, registration.expiry) == (0, certificate.not_valid_after_utc.timestamp())
 
 
 async def test_a_change_of_the_registration_is_seen_at_once(webhook, authority):

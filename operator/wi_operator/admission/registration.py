@@ -33,6 +33,8 @@ class Registration:
     port: int
     problem: str = "not looked yet"
     """Why the API server could not call us now; empty when it can."""
+    expiry: float = 0.0
+    """When the certificate ends that our listener showed last, seconds since the epoch; 0 before the first look."""
     _bundles: tuple[str, ...] = ()
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -83,6 +85,9 @@ class Registration:
             return f"the registered caBundle does not trust our certificate: {error.verify_message}"
         except (OSError, TimeoutError) as error:
             return f"our own listener does not answer ({type(error).__name__})"
+        # Read here, where it is shown: a library that reads certificates takes 8 MiB.
+        certificate = writer.get_extra_info("peercert")
+        self.expiry = float(ssl.cert_time_to_seconds(certificate["notAfter"]))
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()

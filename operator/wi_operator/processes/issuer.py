@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from wi_operator.api import names
 from wi_operator.cluster.client import KubernetesClient
@@ -14,6 +15,7 @@ from wi_operator.core.clock import Clock, SystemClock
 from wi_operator.core.log import configure
 from wi_operator.core.metrics import Certificates, open_registry
 from wi_operator.core.secret import SecretValue
+from wi_operator.federation.certificates import expiry_time
 from wi_operator.federation.discovery import check_issuer_url
 from wi_operator.index.store import Index
 from wi_operator.issuer.app import GrantsFace, PublicFace, start
@@ -29,7 +31,6 @@ from wi_operator.processes.running import (
     Fact,
     Refreshed,
     all_synced,
-    expiry_of,
     follow_objects,
     follow_pulses,
     open_client,
@@ -84,7 +85,19 @@ async def run() -> int:
 
 def _certificates(settings: IssuerProcessSettings) -> Certificates:
     files = {"issuer-grants": settings.tls_dir, "issuer-public": settings.public_tls_dir}
-    return Certificates({name: expiry_of(folder) for name, folder in files.items() if folder is not None})
+    return Certificates({name: _expiry_of(folder) for name, folder in files.items() if folder is not None})
+
+
+def _expiry_of(folder: Path) -> Callable[[], float]:
+    """Return what reads the end of the mounted ``tls.crt``, 0 while there is none."""
+
+    def read() -> float:
+        try:
+            return expiry_time((folder / "tls.crt").read_text())
+        except OSError:
+            return 0.0
+
+    return read
 
 
 def describe(settings: IssuerProcessSettings) -> IssuerSettings:

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
@@ -19,7 +18,6 @@ from wi_operator.cluster.client import KubernetesClient
 from wi_operator.cluster.pulse import Pulses
 from wi_operator.cluster.watch import Watch
 from wi_operator.core.log import fields
-from wi_operator.federation.certificates import expiry_time
 from wi_operator.index.store import Index
 from wi_operator.settings import CommonSettings
 
@@ -105,18 +103,6 @@ async def open_client() -> AsyncIterator[KubernetesClient]:
 def follow_pulses(watches: list[Watch]) -> Pulses:
     """Return the collector that says whether the watches are alive."""
     return Pulses({watch.resource: watch.pulse for watch in watches})
-
-
-def expiry_of(folder: Path) -> Callable[[], float]:
-    """Return what reads the end of the mounted ``tls.crt``, 0 while there is none."""
-
-    def read() -> float:
-        try:
-            return expiry_time((folder / "tls.crt").read_text())
-        except OSError:
-            return 0.0
-
-    return read
 
 
 async def serve_health(settings: CommonSettings, *, process: str, is_ready: Fact, registry: CollectorRegistry) -> Any:

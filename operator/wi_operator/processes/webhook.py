@@ -22,7 +22,6 @@ from wi_operator.processes.running import (
     Drain,
     Refreshed,
     all_synced,
-    expiry_of,
     follow_objects,
     follow_pulses,
     open_client,
@@ -73,7 +72,7 @@ async def run() -> int:
             clock=SystemClock(),
         )
         registry.register(RegistrationMetrics(registration.is_proven))
-        registry.register(Certificates({PROCESS: expiry_of(settings.tls_dir)}))
+        registry.register(Certificates({PROCESS: lambda: registration.expiry}))
         tls = ReloadingCertificate(settings.tls_dir).server_context()
         runners = [
             await admission_server.start(drain.follow(app), host="", port=settings.port, tls=tls),
