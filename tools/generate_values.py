@@ -31,7 +31,8 @@ HEAD = """\
 
 {description}. Version {version} of the chart, {app} of the operator; Kubernetes {kubernetes}.
 
-```
+<!-- cloud -->
+```bash
 helm upgrade --install {name} charts/{name} --namespace wi-system --create-namespace \\
   --set image.repository=registry.example.com/{name} --set issuer.url=https://identity.example.com
 kubectl label namespace wi-system pod-security.kubernetes.io/enforce=restricted

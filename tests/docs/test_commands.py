@@ -18,7 +18,7 @@ from wi_testkit.documentation.fences import ROOT
 RUN, CLOUD = "run", "cloud"
 AZ = re.compile(r"\baz [a-z].*?(?=`|\s[.;](?:\s|$)|\)[\s.,;]|\)$|\.?$)")
 FACTS = re.compile(r"<(\w+)>")
-TIME = "2026-01-31T00:00:00Z"
+NOW, TIME = "$(date -u +%Y-%m-%dT%H:%M:%SZ)", "2026-01-31T00:00:00Z"
 
 
 def test_every_fence_has_a_language(fences):
@@ -55,7 +55,7 @@ def test_every_az_command_in_a_remedy_is_taken_by_az(counts):
 
 def find_az(remedy):
     """Return the az commands of a sentence, its open facts as words."""
-    return [FACTS.sub(r"\1", found).replace("TIME", TIME) for found in AZ.findall(remedy)]
+    return [FACTS.sub(r"\1", found).replace(NOW, TIME) for found in AZ.findall(remedy)]
 
 
 def test_what_az_does_not_know_is_refused():

@@ -156,3 +156,11 @@ def pod(lab, teams):
     token = lab.pod_token("team-a", "kick")
     lab.wait(lambda: lab.grant(token).document.get("grants"), "the first grant")
     return token
+
+
+@pytest.fixture
+def honest(lab, pod):
+    """Before and after every attack the honest request succeeds: no attack has broken what it attacked."""
+    attack_scene.assert_granted(lab.grant(pod))
+    yield
+    attack_scene.assert_granted(lab.grant(pod))

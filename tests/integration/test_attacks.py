@@ -29,14 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from wi_testkit.controlplane.errors import ControlPlaneError
 from wi_testkit.lab import GRANTS_NAME, unsigned
 
-
-@pytest.fixture(autouse=True)
-def honest(lab, pod):
-    """Before and after every attack the honest request succeeds: no attack has broken what it attacked."""
-    assert_granted(lab.grant(pod))
-    yield
-    assert_granted(lab.grant(pod))
-
+pytestmark = pytest.mark.usefixtures("honest")
 
 # --- tokens -----------------------------------------------------------------------------------------------------
 

@@ -24,14 +24,7 @@ from attack_scene import (
 
 from wi_testkit.controlplane.errors import ControlPlaneError
 
-
-@pytest.fixture(autouse=True)
-def honest(lab, pod):
-    """Before and after every attack the honest request succeeds: no attack has broken what it attacked."""
-    assert_granted(lab.grant(pod))
-    yield
-    assert_granted(lab.grant(pod))
-
+pytestmark = pytest.mark.usefixtures("honest")
 
 # --- whose a namespace is ---------------------------------------------------------------------------------------
 

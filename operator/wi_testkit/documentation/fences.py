@@ -37,8 +37,9 @@ class Fence:
 
 
 def find_pages() -> list[Path]:
-    """Return README and every page of the documentation."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """Return README, that of the chart, and every page of the documentation."""
+    chart = ROOT / "charts" / "workload-identity-operator" / "README.md"
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", chart, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def read_fences(page: Path) -> Iterator[Fence]:

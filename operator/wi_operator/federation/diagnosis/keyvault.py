@@ -79,7 +79,8 @@ SECRET_EXPIRED = Row(
 SECRET_NOT_YET_VALID = Row(
     "SecretNotYetValid", "SecretNotYetValid",
     "Secret '{secret}' is not valid before {starts}: Key Vault gives it out all the same.",
-    "Correct its activation date: az keyvault secret set-attributes --vault-name {vault} --name {secret} --not-before TIME .",
+    "Correct its activation date: az keyvault secret set-attributes --vault-name {vault} --name {secret}"
+    ' --not-before "$(date -u +%Y-%m-%dT%H:%M:%SZ)" .',
     CONFIG, DOCUMENTED, frozenset({Surface.CREDENTIAL}),
 )  # fmt: skip
 UNAVAILABLE = _row("HTTP5xx", "VaultUnavailable", "Vault {vault} answers {status}.", AGAIN, TRANSIENT, DOCUMENTED)
