@@ -29,7 +29,6 @@ from typing import NamedTuple
 from figures import ROOT, Figures, find_python, percentile, read_cpu, read_memory
 
 sys.path.insert(0, str(ROOT / "operator"))
-from wi_testkit.pki import CertificateAuthority
 
 CLIENTS = 16
 CREDENTIALS = 100
@@ -121,14 +120,14 @@ async def serve(kind: str, folder: Path, core: int) -> None:
     from wi_operator.admission import server
     from wi_operator.core.certificate import ReloadingCertificate
 
-    app = build_ours() if kind == "ours" else build_noop(web)
+    app = build_ours(folder) if kind == "ours" else build_noop(web)
     runner = await server.start(app, host="127.0.0.1", port=0, tls=ReloadingCertificate(folder).server_context())
     print(runner.addresses[0][1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await runner.cleanup()
 
 
-def build_ours():
+def build_ours(folder: Path):
     from prometheus_client import CollectorRegistry
 
     from wi_operator.admission import server
@@ -150,7 +149,7 @@ def build_ours():
     settings = InjectionSettings(
         sidecar_image="registry.example.com/wi@sha256:" + "0" * 64,
         grants_url="https://wi-issuer-grants.wi-system.svc",
-        ca_bundle=CertificateAuthority().pem.decode(),
+        ca_bundle=(folder / "ca.crt").read_text(),
     )
     return server.build_app(
         index=index,
@@ -264,6 +263,9 @@ def main() -> int:
         f"admission: reviews of {len(render_review(0, '00000'))} bytes, {TEMPLATES} templates, {CLIENTS} connections, "
         f"one core for the server, {choose_python()}"
     )
+    # Not at the top: the servers have no use for the library behind it.
+    from wi_testkit.pki import CertificateAuthority
+
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         authority = CertificateAuthority()

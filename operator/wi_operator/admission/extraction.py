@@ -113,7 +113,7 @@ def _extract(written: Written, has_env_from: bool) -> Extraction:
     )
 
 
-_extract_kept = lru_cache(maxsize=128)(_extract)
+_extract_kept = lru_cache(maxsize=64)(_extract)
 
 
 def _read(written: Written) -> _Reading:

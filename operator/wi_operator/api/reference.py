@@ -5,7 +5,6 @@ Standard library only: the sidecar reads references too.
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -14,8 +13,6 @@ from wi_operator.core.errors import WorkloadIdentityError
 
 SCHEME = "secret://"
 FORM = "secret://[credential]/<secret-name>[?version=<version>][#<json-key>]"
-
-KEPT_LENGTH = 512
 
 _CREDENTIAL = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _AZURE_NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
@@ -56,11 +53,6 @@ def is_reference(value: str) -> bool:
 
 def parse(text: str) -> Reference:
     """Parse a reference; raises ``MalformedReferenceError`` with the position and, where it is clear, the correction."""
-    # Every step of an admission asks for the same few; a text that no vault could mean must not fill the memory.
-    return _parse_kept(text) if len(text) <= KEPT_LENGTH else _parse(text)
-
-
-def _parse(text: str) -> Reference:
     if not is_reference(text):
         raise MalformedReferenceError("the scheme must be secret://", position=0)
     body, json_key = _split_fragment(text)
@@ -73,9 +65,6 @@ def _parse(text: str) -> Reference:
     _check_credential(credential)
     start = len(SCHEME) + len(credential) + 1
     return Reference(credential, _decode(secret, start, "secret's name"), version, json_key)
-
-
-_parse_kept = functools.lru_cache(maxsize=1024)(_parse)
 
 
 def _split_fragment(text: str) -> tuple[str, str]:
@@ -137,21 +126,17 @@ def azure_secret_name(reference: Reference) -> str:
     Raises ``MalformedReferenceError`` for a name or version that Key Vault cannot have (Microsoft Learn, "Key Vault keys,
     secrets and certificates overview": a name is 1-127 of ``0-9a-zA-Z-``, a version 32 hexadecimal digits).
     """
-    return _azure_name(reference.secret, reference.version, len(SCHEME) + len(reference.credential) + 1)
-
-
-@functools.lru_cache(maxsize=1024)  # what is refused is not kept, so each is short
-def _azure_name(secret: str, version: str, start: int) -> str:
-    name = secret.replace("_", "-")
+    start = len(SCHEME) + len(reference.credential) + 1
+    name = reference.secret.replace("_", "-")
     if not _AZURE_NAME.fullmatch(name):
         raise MalformedReferenceError(
-            f"{secret!r} is no Key Vault name (1 to 127 letters, digits, hyphens; underscores become hyphens)",
+            f"{reference.secret!r} is no Key Vault name (1 to 127 letters, digits, hyphens; underscores become hyphens)",
             position=start,
         )
-    if version and not _AZURE_VERSION.fullmatch(version):
+    if reference.version and not _AZURE_VERSION.fullmatch(reference.version):
         raise MalformedReferenceError(
-            f"{version!r} is no Key Vault version (32 hexadecimal digits)",
-            position=start + len(secret) + len("?version="),
+            f"{reference.version!r} is no Key Vault version (32 hexadecimal digits)",
+            position=start + len(reference.secret) + len("?version="),
         )
     return name
 
