@@ -25,10 +25,12 @@ class Entry(NamedTuple):
 
     @classmethod
     def from_json(cls, item: Mapping[str, str]) -> Entry:
-        """Read what ``to_json`` wrote; raises ``KeyError`` on anything else."""
-        if "template" in item:
-            return cls(item["name"], item["template"], is_template=True)
-        return cls(item["name"], item["reference"])
+        """Read what ``to_json`` wrote; raises ``KeyError`` or ``TypeError`` on anything else."""
+        is_template = "template" in item
+        name, text = item["name"], item["template" if is_template else "reference"]
+        if not (isinstance(name, str) and isinstance(text, str)):
+            raise TypeError("a name or text that is no string")
+        return cls(name, text, is_template)
 
 
 Declaration = Mapping[str, tuple[Entry, ...]]

@@ -1,6 +1,7 @@
 """What is refused, and that the message names container, variable and remedy."""
 
 import copy
+import json
 import re
 
 import pytest
@@ -165,6 +166,15 @@ def test_a_forged_sidecar(kit, change):
     assert kit.judge(pod).problems == ()
     change(pod["spec"]["initContainers"][0])
     refused(kit, pod, "'wi-sidecar': ForeignSidecar: It is not what the operator wrote")
+
+
+@pytest.mark.parametrize("entry", [{"name": ["A"], "reference": "secret:///a"}, {"name": "A", "template": 5}])
+def test_a_declaration_of_other_types_is_none_of_ours(kit, entry):
+    pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
+    declaration = {"version": 1, "containers": {"app": {"entries": [entry]}}}
+    (variable,) = [item for item in pod["spec"]["initContainers"][0]["env"] if item["name"] == "WI_DECLARATION"]
+    variable["value"] = json.dumps(declaration)
+    refused(kit, pod, "'wi-sidecar': ReservedName")
 
 
 @pytest.mark.attack(twin="test_parts_of_the_users_own_are_accepted")
