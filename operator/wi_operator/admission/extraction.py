@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from wi_operator.admission.declaration import Entry
 from wi_operator.admission.expansion import escape_variables, expand, find_variables
+from wi_operator.admission.keeping import is_small
 from wi_operator.admission.uses import Use, find_uses
 from wi_operator.api.reference import FORM, MalformedReferenceError, is_reference, is_variable_name, parse
 from wi_operator.federation.diagnosis import admission as rows
@@ -62,10 +63,6 @@ class Extraction(NamedTuple):
 Written = tuple[tuple[str, str], ...]
 """Name and text of each entry of an env; the text is empty where nothing depends on it."""
 
-# An env that is remembered has at most so many entries and characters: none that is made to fill the memory.
-KEPT_ENTRIES = 64
-KEPT_LENGTH = 4096
-
 
 @dataclass(slots=True)
 class _Reading:
@@ -89,8 +86,7 @@ def extract(env: Sequence[Mapping[str, Any]], *, has_env_from: bool) -> Extracti
     # Pods come from templates: the same references again and again, beside literals that differ. Those are left out
     # here, so that what is remembered of one pod serves the next and holds nothing that a user may have meant to hide.
     written = tuple([(item.get("name") or "", _needed(item.get("value") or "")) for item in env])
-    is_small = len(written) <= KEPT_ENTRIES and sum([len(name) + len(text) for name, text in written]) <= KEPT_LENGTH
-    return (_extract_kept if is_small else _extract)(written, has_env_from)
+    return (_extract_kept if is_small(written) else _extract)(written, has_env_from)
 
 
 def _needed(text: str) -> str:

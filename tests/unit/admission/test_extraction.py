@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from wi_operator.admission import declaration
 from wi_operator.admission.expansion import escape, escape_variables, expand, find_variables
-from wi_operator.admission.extraction import KEPT_LENGTH, extract
+from wi_operator.admission.extraction import extract
+from wi_operator.admission.keeping import KEPT_LENGTH
 
 SECRETS = {"secret://demo/a": "s3cr$(P)et", "secret://demo/b": "$$x", "secret:///c": "multi\nline"}
 _TOKEN = re.compile(r"\$\$|\$\(([^)]*)\)|\$.?|[^$]", re.DOTALL)

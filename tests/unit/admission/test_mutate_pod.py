@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wi_operator.admission.declaration import Entry
-from wi_operator.admission.extraction import KEPT_ENTRIES, KEPT_LENGTH
+from wi_operator.admission.keeping import KEPT_ENTRIES, KEPT_LENGTH
 from wi_operator.admission.mutate.sidecar import build_sidecar
 
 RUN_APP = "wi-run-" + hashlib.sha256(b"app").hexdigest()[:10]

@@ -1,8 +1,10 @@
 """What is refused, and that the message names container, variable and remedy."""
 
 import copy
+import itertools
 import json
 import re
+import sys
 
 import pytest
 
@@ -297,3 +299,36 @@ def test_a_declaration_with_a_malformed_reference(kit):
     item = pod["spec"]["initContainers"][0]["env"][0]
     item["value"] = item["value"].replace("secret://demo/db", "secret://demo/")
     refused(kit, pod, "container 'app', variable 'DB': MalformedReference: the secret's name is empty")
+
+
+def count_steps(act):
+    """Count the interpreter's steps, whatever the machine's speed."""
+    steps = itertools.count()
+
+    def trace(frame, event, _):
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            next(steps)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(None)
+    return next(steps)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        lambda n: {"env": [(f"A{i}", f"secret:///{'$(X)' if i % 2 else 'a.b'}") for i in range(n)]},
+        lambda n: {"env": [(f"A{i}", "secret:///a") for i in range(n)], "args": ["$(A0)$(B)"] * n},
+    ],
+    ids=["impossible and malformed references", "uses of variables"],
+)
+def test_a_pod_takes_no_more_than_its_size(kit, fill):
+    """Whoever may create pods would else stop the webhook with one."""
+    few, many = (kit.pod(kit.container(**fill(n))) for n in (50, 400))
+    assert kit.judge(many).problems
+    assert count_steps(lambda: kit.judge(many)) < 10 * count_steps(lambda: kit.judge(few))

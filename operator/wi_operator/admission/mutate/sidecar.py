@@ -9,7 +9,7 @@ from wi_kickoff import wire
 from wi_operator.admission import declaration
 from wi_operator.admission.declaration import Declaration, Entry
 from wi_operator.admission.expansion import escape
-from wi_operator.admission.extraction import KEPT_ENTRIES, KEPT_LENGTH
+from wi_operator.admission.keeping import is_small
 from wi_operator.admission.plan import run_volume
 from wi_operator.admission.settings import InjectionSettings
 from wi_operator.api import names
@@ -20,9 +20,8 @@ TOKEN_DIR = f"/var/run/secrets/{names.GROUP}"
 
 def build_sidecar(declared: Declaration, settings: InjectionSettings) -> dict[str, Any]:
     """The container for a declaration; it is shared, and must not be changed."""
-    lengths = [len(entry.name) + len(entry.text) for entries in declared.values() for entry in entries]
-    is_small = len(lengths) <= KEPT_ENTRIES and sum(lengths) <= KEPT_LENGTH
-    return (_build_kept if is_small else _build)(tuple(declared.items()), settings)
+    written = [(entry.name, entry.text) for entries in declared.values() for entry in entries]
+    return (_build_kept if is_small(written) else _build)(tuple(declared.items()), settings)
 
 
 def _build(items: tuple[tuple[str, tuple[Entry, ...]], ...], settings: InjectionSettings) -> dict[str, Any]:

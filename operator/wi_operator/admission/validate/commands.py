@@ -38,9 +38,10 @@ def missing_commands(plan: Plan) -> Iterator[str]:
 def secrets_outside_env(plan: Plan) -> Iterator[str]:
     """Yield ``$(NAME)`` of a secret in command, args, probes or paths: it would stay literal there."""
     for target in plan.targets:
+        injected = set(target.variables)
         for field, text in _expanded_by_kubelet(target.container):
             for variable in find_variables(text):
-                if variable.name in target.variables:
+                if variable.name in injected:
                     yield rows.tell(target.label, rows.SECRET_OUTSIDE_ENVIRONMENT, detail=field, variable=variable.name)
 
 

@@ -27,12 +27,10 @@ def malformed_references(plan: Plan) -> Iterator[str]:
 def impossible_vault_names(plan: Plan, *, index: Index, namespace: str) -> Iterator[str]:
     """Yield references whose vault is known and cannot have such a name."""
     for target in plan.targets:
-        for use in target.uses:
-            if (
-                use.impossible
-                and _is_key_vault(index, namespace, use.credential)
-                and not _is_told(target, use.variable)
-            ):
+        impossible = [use for use in target.uses if use.impossible]
+        told = _find_told(target) if impossible else set()
+        for use in impossible:
+            if use.variable not in told and _is_key_vault(index, namespace, use.credential):
                 where = f"{target.label}, variable '{use.variable}'"
                 yield rows.tell(where, rows.IMPOSSIBLE_SECRET_NAME, detail=use.impossible)
 
@@ -42,10 +40,9 @@ def _is_key_vault(index: Index, namespace: str, name: str) -> bool:
     return not isinstance(credential, Refusal) and credential.provider == AZURE_KEY_VAULT
 
 
-def _is_told(target: Target, variable: str) -> bool:
-    """``$(X)`` in the name is told as such already: it is no name that somebody meant."""
-    problems = target.extraction.problems
-    return any(each.variable == variable and each.row is rows.VARIABLE_IN_REFERENCE for each in problems)
+def _find_told(target: Target) -> set[str]:
+    """Variables with ``$(X)`` in their reference: that is told already, and it is no name that somebody meant."""
+    return {each.variable for each in target.extraction.problems if each.row is rows.VARIABLE_IN_REFERENCE}
 
 
 def _fault(entry: Entry) -> MalformedReferenceError | None:
