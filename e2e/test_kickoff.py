@@ -53,8 +53,10 @@ def test_the_job_completes_within_three_seconds_of_its_application(team):
     The best of three each: times are whole seconds. A sidecar that ignores SIGTERM costs its grace period and fails this.
     """
     team.set_secret("a", planted())
-    plain = [seconds_to_completion(team.kick("plain", {"APP_A": "plain"}, label=False)) for _ in range(3)]
-    ours = [seconds_to_completion(team.kick("quick", {"APP_A": "secret://demo/a"})) for _ in range(3)]
+    plain, ours = [], []
+    for _ in range(3):  # in turn: a slow moment of the node meets both
+        plain.append(seconds_to_completion(team.kick("plain", {"APP_A": "plain"}, label=False)))
+        ours.append(seconds_to_completion(team.kick("quick", {"APP_A": "secret://demo/a"})))
     print(f"seconds from the application's end to the Job's: {ours} with the sidecar, {plain} without")
     assert min(ours) <= max(3, min(plain) + 1)
 
