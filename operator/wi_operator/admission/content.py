@@ -27,7 +27,7 @@ def is_ours(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
     plain = {key: value for key, value in expected.items() if key not in {"env", "volumeMounts", "securityContext"}}
     return (
         covers(actual, plain)
-        and not any(actual.get(key) for key in _FOREIGN_FIELDS)
+        and all((actual.get(key) or None) == expected.get(key) for key in _FOREIGN_FIELDS)
         and _keeps(actual, expected, "env", "name")
         and _keeps(actual, expected, "volumeMounts", "mountPath")
         and _is_our_security_context(actual.get("securityContext") or {}, expected["securityContext"])

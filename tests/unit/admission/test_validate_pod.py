@@ -157,12 +157,22 @@ def drop_cover(sidecar):
     del sidecar["volumeMounts"][-1]
 
 
-def add_hook(sidecar):
+def set_hook(sidecar):
     sidecar["lifecycle"] = {"postStart": {"exec": {"command": ["sh"]}}}
 
 
+def add_hook(sidecar):
+    sidecar["lifecycle"] |= {"preStop": {"exec": {"command": ["sh"]}}}
+
+
+def drop_hook(sidecar):
+    del sidecar["lifecycle"]
+
+
 @pytest.mark.attack(twin="test_what_the_operator_wrote_is_accepted")
-@pytest.mark.parametrize("change", [set_image, set_command, add_capability, set_issuer, drop_cover, add_hook])
+@pytest.mark.parametrize(
+    "change", [set_image, set_command, add_capability, set_issuer, drop_cover, set_hook, add_hook, drop_hook]
+)
 def test_a_forged_sidecar(kit, change):
     pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
     assert kit.judge(pod).problems == ()

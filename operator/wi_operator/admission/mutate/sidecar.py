@@ -16,6 +16,7 @@ from wi_operator.api import names
 
 # Not below /var/run/wi: where /var/run is a link to /run (Debian), that is the folder of the sockets.
 TOKEN_DIR = f"/var/run/secrets/{names.GROUP}"
+START_SECONDS = 60
 
 
 def build_sidecar(declared: Declaration, settings: InjectionSettings) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def _build(items: tuple[tuple[str, tuple[Entry, ...]], ...], settings: Injection
         "env": _env(declared, settings),
         "resources": dict(settings.resources),
         "securityContext": security_context(settings.sidecar_uid),
-        "startupProbe": _startup_probe(declared),
+        "lifecycle": _await_sockets(declared),
         "volumeMounts": _mounts(declared),
     }
     if settings.image_pull_policy:
@@ -72,11 +73,16 @@ def _env(declared: Declaration, settings: InjectionSettings) -> list[dict[str, s
     ]
 
 
-def _startup_probe(declared: Declaration) -> dict[str, Any]:
+def _await_sockets(declared: Declaration) -> dict[str, Any]:
+    """Hold back the containers that follow until the sidecar listens; after ``START_SECONDS`` it is started again.
+
+    Not by a startup probe: some kubelets of 1.32 to 1.35 can lose one, and then never start (again) what waits for it;
+    and they look once a second only, where this takes as long as the sidecar does (decision 12).
+    """
     last = list(declared)[-1] if declared else ""
     # "Listening", never "reached the cloud": a sidecar that waited for that would hang the pod instead of failing it.
-    test = ["test", "-f", f"{names.RUN_DIR}/{last}/{wire.STARTED_NAME}"]
-    return {"exec": {"command": test}, "periodSeconds": 1, "failureThreshold": 60}
+    wait = ["sh", "-c", 'until test -f "$0"; do sleep 0.02; done', f"{names.RUN_DIR}/{last}/{wire.STARTED_NAME}"]
+    return {"postStart": {"exec": {"command": ["timeout", str(START_SECONDS), *wait]}}}
 
 
 def _mounts(declared: Declaration) -> list[dict[str, Any]]:
