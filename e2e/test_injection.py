@@ -294,6 +294,29 @@ def test_a_sidecar_that_is_killed_costs_no_kickoff_of_the_running_application(te
     team.kubectl("delete", "pod", worker.name, "--wait=false")
 
 
+FAILS_ONCE = "test -f /run/wi/app/tried || { touch /run/wi/app/tried; exit 1; }; exec wi-operator sidecar"
+
+
+def test_a_sidecar_that_ends_before_it_listens_is_started_again_and_the_application_follows(team):
+    """Here a kubelet can lose a sidecar's startup probe, and the application waits for ever: ours has a hook instead."""
+    value = planted()
+    team.set_secret("a", value)
+    probe = {"startupProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1}}
+    pod = team.render_pod(REFERENCE, ["python3", "-c", SHOW], container=probe) | {"apiVersion": "v1", "kind": "Pod"}
+    pod["metadata"] |= {"name": "fails-once", "namespace": team.name}
+    injected = json.loads(team.kubectl("create", "--dry-run=server", "-o=json", "--filename=-", stdin=json.dumps(pod)))
+    sidecar = next(c for c in injected["spec"]["initContainers"] if c["name"] == "wi-sidecar")
+    del sidecar["args"]
+    sidecar["command"] = ["sh", "-c", FAILS_ONCE]
+    # Without the label the webhook does not look at it again; it would refuse this sidecar.
+    create(team, {"metadata": {}, "spec": injected["spec"]}, "fails-once")
+    wait_until(lambda: read(team, "pod", "fails-once")["status"]["phase"] == "Succeeded", team.describe)
+    assert f"APP_A {fingerprint(value)}" in team.kubectl("logs", "fails-once", "-c", "app")
+    statuses = read(team, "pod", "fails-once")["status"]["initContainerStatuses"]
+    assert [s["restartCount"] for s in statuses if s["name"] == "wi-sidecar"] == [1]
+    team.kubectl("delete", "pod", "fails-once", "--wait=false")
+
+
 def test_a_credential_that_is_fixed_after_a_failed_kickoff_works_at_the_next_try(team):
     value = planted()
     team.set_secret("a", value)
