@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# What a platform may decide about a container of ours (OpenShift's security context constraints).
-_PLATFORM_FIELDS = frozenset({"runAsUser", "runAsGroup", "seLinuxOptions"})
+PLATFORM_FIELDS = ("resources", "imagePullPolicy", "securityContext")
+"""What platforms and policies change on every container: GKE Autopilot's smallest requests, AlwaysPullImages, OpenShift."""
+
+_PLATFORM_IDENTITY = frozenset({"runAsUser", "runAsGroup", "seLinuxOptions"})
 # With one of these the sidecar would run something else than we wrote.
 _FOREIGN_FIELDS = ("command", "lifecycle", "envFrom")
 
@@ -23,8 +25,11 @@ def covers(actual: Any, expected: Any) -> bool:
 
 
 def is_ours(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
-    """Tell whether a container is the one that we would write; env and mounts may have grown."""
-    plain = {key: value for key, value in expected.items() if key not in {"env", "volumeMounts", "securityContext"}}
+    """Tell whether a container is the one that we would write; env and mounts may have grown.
+
+    Resources and pull policy may be anybody's: they change neither what runs nor as whom, and quotas hold anyway.
+    """
+    plain = {key: value for key, value in expected.items() if key not in {"env", "volumeMounts", *PLATFORM_FIELDS}}
     return (
         covers(actual, plain)
         and all((actual.get(key) or None) == expected.get(key) for key in _FOREIGN_FIELDS)
@@ -43,6 +48,16 @@ def _keeps(actual: Mapping[str, Any], expected: Mapping[str, Any], field: str, k
 
 
 def _is_our_security_context(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
-    return covers(actual, expected) and all(
-        key in _PLATFORM_FIELDS or expected.get(key) == actual[key] for key in actual
+    return all(key in actual for key in expected) and all(
+        _is_no_weaker(key, value, expected.get(key)) for key, value in actual.items()
     )
+
+
+def _is_no_weaker(key: str, value: Any, expected: Any) -> bool:
+    if key == "capabilities":
+        return not value.get("add") and set(expected["drop"]) <= set(value.get("drop") or ())
+    if key == "appArmorProfile":
+        return bool(value.get("type") != "Unconfined")
+    if key in _PLATFORM_IDENTITY and expected is None:
+        return True
+    return bool(value == expected)

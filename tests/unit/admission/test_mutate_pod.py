@@ -228,6 +228,30 @@ def test_the_platform_may_choose_the_user(kit):
     assert kit.judge(pod, settings=settings).outcome == "unchanged"
 
 
+def as_a_platform_wants(sidecar):
+    """What GKE Autopilot, AlwaysPullImages, OpenShift and policies on AppArmor make of every container."""
+    sidecar["resources"] = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "50m", "memory": "64Mi"}}
+    sidecar["imagePullPolicy"] = "Always"
+    sidecar["securityContext"]["capabilities"]["drop"] += ["KILL", "MKNOD"]
+    sidecar["securityContext"]["appArmorProfile"] = {"type": "RuntimeDefault"}
+    return copy.deepcopy({key: sidecar[key] for key in ("resources", "imagePullPolicy", "securityContext")})
+
+
+def test_the_platform_may_change_resources_pull_policy_and_add_restrictions(kit):
+    pod = as_stored(kit.mutate(kit.pod(kit.container(env=REFERENCE))))
+    as_a_platform_wants(sidecar_of(pod))
+    assert kit.judge(pod).outcome == "unchanged"
+
+
+def test_what_the_platform_wants_stays_when_a_container_was_added_since(kit):
+    pod = as_stored(kit.mutate(kit.pod(kit.container(env=REFERENCE))))
+    wanted = as_a_platform_wants(sidecar_of(pod))
+    pod["spec"]["containers"].append(kit.container("late", env=[("K", "secret://demo/k")]))
+    sidecar = sidecar_of(kit.mutate(pod))
+    assert {key: sidecar[key] for key in wanted} == wanted
+    assert json.loads(env_of(sidecar)["WI_DECLARATION"])["containers"].keys() == {"app", "late"}
+
+
 def test_pull_secrets_are_appended(kit):
     settings = type(kit.settings)(
         sidecar_image="i", grants_url="https://g", ca_bundle="", image_pull_secrets=("mine", "theirs")

@@ -157,6 +157,22 @@ def drop_cover(sidecar):
     del sidecar["volumeMounts"][-1]
 
 
+def take_back_a_drop(sidecar):
+    sidecar["securityContext"]["capabilities"]["drop"] = ["KILL"]
+
+
+def forget_capabilities(sidecar):
+    del sidecar["securityContext"]["capabilities"]
+
+
+def unconfine(sidecar):
+    sidecar["securityContext"]["appArmorProfile"] = {"type": "Unconfined"}
+
+
+def set_user(sidecar):
+    sidecar["securityContext"]["runAsUser"] = 1000
+
+
 def set_hook(sidecar):
     sidecar["lifecycle"] = {"postStart": {"exec": {"command": ["sh"]}}}
 
@@ -171,8 +187,12 @@ def drop_hook(sidecar):
 
 @pytest.mark.attack(twin="test_what_the_operator_wrote_is_accepted")
 @pytest.mark.parametrize(
-    "change", [set_image, set_command, add_capability, set_issuer, drop_cover, set_hook, add_hook, drop_hook]
-)
+    "change",
+    [
+        set_image, set_command, set_issuer, drop_cover, set_hook, add_hook, drop_hook,
+        add_capability, take_back_a_drop, forget_capabilities, unconfine, set_user,
+    ],
+)  # fmt: skip
 def test_a_forged_sidecar(kit, change):
     pod = kit.mutate(kit.pod(kit.container(env=REFERENCE)))
     assert kit.judge(pod).problems == ()

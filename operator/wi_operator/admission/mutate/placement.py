@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wi_operator.admission.content import PLATFORM_FIELDS
 from wi_operator.admission.mutate.env_writer import build_env_writer
 from wi_operator.admission.mutate.sidecar import build_sidecar
 from wi_operator.admission.patch import Patch
@@ -32,7 +33,7 @@ def _sidecar(plan: Plan) -> dict[str, Any]:
     if plan.sidecar is not None and dict(plan.declared) == plan.declaration:
         present: dict[str, Any] = plan.spec[INIT_CONTAINERS][plan.sidecar]
         return present
-    return build_sidecar(plan.declaration, plan.settings)
+    return _as_platform_wants(plan, plan.sidecar, build_sidecar(plan.declaration, plan.settings))
 
 
 def _env_writers(plan: Plan) -> list[dict[str, Any]]:
@@ -41,7 +42,15 @@ def _env_writers(plan: Plan) -> list[dict[str, Any]]:
         return []
     if plan.env_writer is not None and dict(plan.declared) == plan.declaration:
         return [plan.spec[INIT_CONTAINERS][plan.env_writer]]
-    return [build_env_writer(containers, plan.settings)]
+    return [_as_platform_wants(plan, plan.env_writer, build_env_writer(containers, plan.settings))]
+
+
+def _as_platform_wants(plan: Plan, earlier: int | None, container: dict[str, Any]) -> dict[str, Any]:
+    """With what a platform made of the earlier one: it may not be asked again."""
+    if earlier is None:
+        return container
+    present = plan.spec[INIT_CONTAINERS][earlier]
+    return container | {field: present[field] for field in PLATFORM_FIELDS if field in present}
 
 
 def _find_place(plan: Plan) -> int:
