@@ -317,3 +317,21 @@ def test_the_schema_knows_every_value_and_no_other():
             # What stands for all pods may be given for one component.
             assert set(block) <= set(known)
             assert set(known) - set(block) <= set(values), name
+
+
+def test_the_webhook_on_the_nodes_network_listens_where_it_says(charts):
+    spec = charts.of("host-network").pod("webhook")["spec"]
+    (container,) = spec["containers"]
+    assert (spec["hostNetwork"], spec["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    assert [port["containerPort"] for port in container["ports"]] == [10260, 10261]
+    environment = charts.of("host-network").env("webhook")
+    assert (environment["WI_PORT"], environment["WI_HEALTH_PORT"]) == ("10260", "10261")
+    others = [charts.of("host-network").pod(component)["spec"] for component in ("controller", "issuer")]
+    assert not [spec for spec in (*others, charts.of("default").pod("webhook")["spec"]) if "hostNetwork" in spec]
+
+
+@pytest.mark.parametrize("values", [{}, {"webhook": {"annotations": {"example.com/owner": "platform"}}}])
+def test_no_platform_writes_selectors_into_the_webhook_configurations(charts, values):
+    """AKS's admissions enforcer leaves alone what carries this; it would fight every server-side apply otherwise."""
+    for item in charts.of(**values).all("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        assert item["metadata"]["annotations"]["admissions.enforcer/disabled"] == "true"

@@ -36,6 +36,12 @@ CASES = {
         "networkPolicy": {"enabled": True},
     },
     "openshift": {"uid": None, "sidecar": {"uid": None}},
+    "host-network": {
+        "webhook": {
+            "hostNetwork": {"enabled": True, "port": 10260, "healthPort": 10261},
+            "strategy": {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
+        }
+    },
     "network-policy": {"networkPolicy": {"enabled": True}},
     "network-policy-narrow": {
         "hosts": {"azure": ["vault.example.com:8443"]},
