@@ -101,7 +101,7 @@ manifests: $(READY) crds ## Render manifests/ from the chart
 images: $(READY) ## Build the images into the cache
 	@$(STAGE) images
 
-bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|hook|admission|grants|reconcile for one)
+bench: $(READY) ## Benchmarks against their goals (BENCH=sidecar|launcher|hook|admission|grants|reconcile|start for one)
 	@$(BIN)/python bench $(BENCH)
 
 soak: $(READY) ## A long quiet run: no write, no growth of memory (MINUTES=15)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALL = ("sidecar", "launcher", "hook", "admission", "grants", "reconcile")
+ALL = ("sidecar", "launcher", "hook", "admission", "grants", "reconcile", "start")
 
 
 def main(names: list[str]) -> int:

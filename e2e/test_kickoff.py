@@ -4,7 +4,7 @@ import json
 import secrets
 from datetime import datetime
 
-from wi_testkit.world import SHOW, fingerprint
+from wi_testkit.world import SHOW, fingerprint, render_bare_sidecar
 
 
 def planted() -> str:
@@ -41,25 +41,10 @@ def test_one_log_line_per_kickoff_and_config_in_both_logs(team):
     assert messages.count(line) == 1
 
 
-ENDS_AT_ONCE = "import os, signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); signal.pause()"
-
-
 def seconds_to_completion(outcome) -> float:
     app = next(s for s in outcome.pod["status"]["containerStatuses"] if s["name"] == "app")
     ended = datetime.fromisoformat(app["state"]["terminated"]["finishedAt"])
     return (datetime.fromisoformat(outcome.job["status"]["completionTime"]) - ended).total_seconds()
-
-
-def render_bare_sidecar(image: str) -> dict[str, object]:
-    """A sidecar that does nothing, and ends at once when it is told to."""
-    return {
-        "name": "bare",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "restartPolicy": "Always",
-        "command": ["python3", "-I", "-S", "-c", ENDS_AT_ONCE],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
 
 
 def test_the_job_completes_within_three_seconds_of_its_application(team):

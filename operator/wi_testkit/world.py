@@ -252,6 +252,21 @@ class Team:
         return Worker(self, name)
 
 
+ENDS_AT_ONCE = "import os, signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); signal.pause()"
+
+
+def render_bare_sidecar(image: str) -> dict[str, Any]:
+    """Return a native sidecar that does nothing, and ends at once when it is told to: what any sidecar costs."""
+    return {
+        "name": "bare",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "restartPolicy": "Always",
+        "command": ["python3", "-I", "-S", "-c", ENDS_AT_ONCE],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+
+
 KICK_LOOP = """
 import subprocess, sys, time
 end, done, failed = time.monotonic() + float(sys.argv[1]), 0, 0
