@@ -27,6 +27,7 @@ PLATFORMS = {
 }
 FORGERIES = {
     "hook": ("add", f"{SIDECAR}/lifecycle/preStop", "{'exec': {'command': ['sh']}}"),
+    "probe": ("add", f"{SIDECAR}/livenessProbe", "{'exec': {'command': ['sh']}}"),
     "capability": ("add", f"{SIDECAR}/securityContext/capabilities/add", "['NET_ADMIN']"),
     "profile": ("add", f"{SIDECAR}/securityContext/appArmorProfile", "{'type': 'Unconfined'}"),
 }

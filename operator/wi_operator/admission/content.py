@@ -10,7 +10,7 @@ PLATFORM_FIELDS = ("resources", "imagePullPolicy", "securityContext")
 
 _PLATFORM_IDENTITY = frozenset({"runAsUser", "runAsGroup", "seLinuxOptions"})
 # With one of these the sidecar would run something else than we wrote.
-_FOREIGN_FIELDS = ("command", "lifecycle", "envFrom")
+_FOREIGN_FIELDS = ("command", "lifecycle", "envFrom", "startupProbe", "livenessProbe", "readinessProbe")
 
 
 def covers(actual: Any, expected: Any) -> bool:

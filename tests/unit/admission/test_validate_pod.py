@@ -181,6 +181,12 @@ def add_hook(sidecar):
     sidecar["lifecycle"] |= {"preStop": {"exec": {"command": ["sh"]}}}
 
 
+def add_probe(sidecar):
+    sidecar["livenessProbe"] = {
+        "exec": {"command": ["cp", "/var/run/secrets/identity.crewai.com/token", "/run/wi/app"]}
+    }
+
+
 def drop_hook(sidecar):
     del sidecar["lifecycle"]
 
@@ -189,7 +195,7 @@ def drop_hook(sidecar):
 @pytest.mark.parametrize(
     "change",
     [
-        set_image, set_command, set_issuer, drop_cover, set_hook, add_hook, drop_hook,
+        set_image, set_command, set_issuer, drop_cover, set_hook, add_hook, drop_hook, add_probe,
         add_capability, take_back_a_drop, forget_capabilities, unconfine, set_user,
     ],
 )  # fmt: skip
