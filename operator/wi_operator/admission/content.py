@@ -12,6 +12,9 @@ _PLATFORM_IDENTITY = frozenset({"runAsUser", "runAsGroup", "seLinuxOptions"})
 # With one of these the sidecar would run something else than we wrote.
 _FOREIGN_FIELDS = ("command", "lifecycle", "envFrom", "startupProbe", "livenessProbe", "readinessProbe")
 
+# Lists that others may add to, and what tells their items apart.
+_GROWING = {"env": "name", "volumeMounts": "mountPath"}
+
 
 def covers(actual: Any, expected: Any) -> bool:
     """Tell whether ``actual`` says everything that ``expected`` says; lists have to be of the same length."""
@@ -24,19 +27,20 @@ def covers(actual: Any, expected: Any) -> bool:
     return bool(actual == expected)
 
 
-def is_ours(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
-    """Tell whether a container is the one that we would write; env and mounts may have grown.
+def find_foreign(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Return the fields that make a container another one than we would write; env and mounts may have grown.
 
     Resources and pull policy may be anybody's: they change neither what runs nor as whom, and quotas hold anyway.
     """
-    plain = {key: value for key, value in expected.items() if key not in {"env", "volumeMounts", *PLATFORM_FIELDS}}
-    return (
-        covers(actual, plain)
-        and all((actual.get(key) or None) == expected.get(key) for key in _FOREIGN_FIELDS)
-        and _keeps(actual, expected, "env", "name")
-        and _keeps(actual, expected, "volumeMounts", "mountPath")
-        and _is_our_security_context(actual.get("securityContext") or {}, expected["securityContext"])
-    )
+    apart = {"env", "volumeMounts", *PLATFORM_FIELDS, *_FOREIGN_FIELDS}
+    fields = {
+        *(key for key in expected if key not in apart and not covers(actual.get(key), expected[key])),
+        *(key for key in _FOREIGN_FIELDS if (actual.get(key) or None) != expected.get(key)),
+        *(field for field, key in _GROWING.items() if not _keeps(actual, expected, field, key)),
+    }
+    if not _is_our_security_context(actual.get("securityContext") or {}, expected["securityContext"]):
+        fields.add("securityContext")
+    return sorted(fields)
 
 
 def _keeps(actual: Mapping[str, Any], expected: Mapping[str, Any], field: str, key: str) -> bool:

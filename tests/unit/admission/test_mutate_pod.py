@@ -252,6 +252,14 @@ def test_what_the_platform_wants_stays_when_a_container_was_added_since(kit):
     assert json.loads(env_of(sidecar)["WI_DECLARATION"])["containers"].keys() == {"app", "late"}
 
 
+def test_a_volume_of_ours_that_a_platform_doubled_stands_once_again(kit):
+    """Seen on GKE Autopilot with the volumes of another webhook; the API server would refuse the pod."""
+    pod = as_stored(kit.mutate(kit.pod(kit.container(env=REFERENCE), volumes=[{"name": "own", "emptyDir": {}}])))
+    once = copy.deepcopy(pod["spec"]["volumes"])
+    pod["spec"]["volumes"] += copy.deepcopy(once[1:3])
+    assert kit.mutate(pod)["spec"]["volumes"] == once
+
+
 def test_pull_secrets_are_appended(kit):
     settings = type(kit.settings)(
         sidecar_image="i", grants_url="https://g", ca_bundle="", image_pull_secrets=("mine", "theirs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wi_operator.admission.patch import Patch
@@ -36,9 +36,25 @@ def run_mount(container_name: str) -> dict[str, Any]:
 def add_volumes(plan: Plan, patch: Patch) -> None:
     """Add the volumes that are not there yet."""
     volumes = plan.spec.get("volumes")
+    for position in _find_doubles(volumes or ()):
+        patch.remove("spec", "volumes", position)
     present = {volume["name"] for volume in volumes or ()}
     expected = expected_volumes(plan.declaration, has_files=bool(plan.envfile_containers))
     patch.extend("spec", "volumes", values=[each for each in expected if each["name"] not in present], to=volumes)
+
+
+def _find_doubles(volumes: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the positions, last first, at which a volume of ours stands again.
+
+    GKE Autopilot was seen to double volumes of webhooks when it changes resources, and then the API server refuses the pod.
+    """
+    first: dict[str, dict[str, Any]] = {}
+    doubles = []
+    for position, volume in enumerate(volumes):
+        earlier = first.setdefault(volume["name"], volume)
+        if earlier is not volume and earlier == volume and volume["name"].startswith(names.RESERVED_PREFIX):
+            doubles.append(position)
+    return doubles[::-1]
 
 
 def mount_launchers(plan: Plan, patch: Patch) -> None:

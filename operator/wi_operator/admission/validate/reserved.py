@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wi_operator.admission.content import covers, is_ours
+from wi_operator.admission.content import covers, find_foreign
 from wi_operator.admission.delivery import ENVFILE
 from wi_operator.admission.mutate.env_writer import build_env_writer
 from wi_operator.admission.mutate.sidecar import build_sidecar
@@ -23,8 +23,13 @@ def foreign_containers(plan: Plan) -> Iterator[str]:
             continue
         if group != INIT_CONTAINERS or position not in plan.own:
             yield rows.tell(label_of(container, group), rows.RESERVED_NAME)
-        elif not is_ours(container, _expected(plan, position)):
-            yield rows.tell(label_of(container, group), rows.FOREIGN_SIDECAR, detail=plan.settings.sidecar_image)
+        elif fields := find_foreign(container, _expected(plan, position)):
+            yield rows.tell(
+                label_of(container, group),
+                rows.FOREIGN_SIDECAR,
+                object=", ".join(fields),
+                detail=plan.settings.sidecar_image,
+            )
 
 
 def _expected(plan: Plan, position: int) -> dict[str, Any]:

@@ -53,8 +53,9 @@ RESERVED_PATH = _row(
     "ReservedPath", "Volume '{detail}' is mounted at or below /run/wi, the launcher's folder.", "Mount it elsewhere."
 )
 FOREIGN_SIDECAR = _row(
-    "ForeignSidecar", "It is not what the operator wrote (image {detail}).",
-    "Remove it from the pod template; if another webhook rewrites images, set the chart's image to what it writes.",
+    "ForeignSidecar", "It is not what the operator wrote (image {detail}): {object} differs.",
+    "Remove it from the pod template. If another webhook changed it: where one rewrites images, set the chart's image to what "
+    "it writes; one that takes restartPolicy away does not know native sidecars, update it.",
 )  # fmt: skip
 WINDOWS_POD = _row(
     "WindowsPod", "Secrets are delivered on Linux nodes only.", "Remove the references, or run the pod on Linux."
