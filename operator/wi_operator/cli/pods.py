@@ -55,9 +55,12 @@ def read_pod(item: Mapping[str, Any]) -> Pod:
 def _state(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     if metadata.get("deletionTimestamp"):
         return "Terminating"
-    waiting = [(each.get("state") or {}).get("waiting") or {} for each in status.get("containerStatuses") or []]
-    reason = next((each["reason"] for each in waiting if each.get("reason") not in (None, "PodInitializing")), "")
-    return reason or str(status.get("phase", "Unknown"))
+    for prefix, group in (("Init:", "initContainerStatuses"), ("", "containerStatuses")):
+        for each in status.get(group) or []:
+            reason = ((each.get("state") or {}).get("waiting") or {}).get("reason")
+            if reason and reason != "PodInitializing":
+                return f"{prefix}{reason}"
+    return str(status.get("phase", "Unknown"))
 
 
 def _refusal(status: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from wi_operator.cli import status, status_view
 from wi_operator.cli.call import Reach
 from wi_operator.cli.findings import Level, split
 from wi_operator.cli.output import draw
+from wi_operator.cli.pods import read_pod
 from wi_operator.cluster.errors import ForbiddenError
 from wi_operator.federation.diagnosis import entra, issuer, keyvault
 from wi_operator.federation.diagnosis.table import ROWS
@@ -132,3 +133,21 @@ def test_cause_and_remedy_are_parted(row):
     else:
         assert f"{cause} {remedy}" == diagnosis.message
         assert remedy.startswith(diagnosis.remedy[:20]) or diagnosis.remedy.startswith(remedy[:20])
+
+
+def statuses(*reasons):
+    return [{"name": f"c{n}", "state": {"waiting": {"reason": each}}} for n, each in enumerate(reasons)]
+
+
+@pytest.mark.parametrize(
+    ("init", "main", "state"),
+    [
+        (["CrashLoopBackOff"], ["PodInitializing"], "Init:CrashLoopBackOff"),
+        (["PodInitializing"], ["PodInitializing"], "Pending"),
+        ([], ["PodInitializing", "ImagePullBackOff"], "ImagePullBackOff"),
+    ],
+)
+def test_a_pod_that_waits_says_for_what(init, main, state):
+    item = pod(phase="Pending")
+    item["status"] |= {"initContainerStatuses": statuses(*init), "containerStatuses": statuses(*main)}
+    assert read_pod(item).state == state
