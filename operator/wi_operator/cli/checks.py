@@ -271,12 +271,24 @@ def _webhook(facts: Facts) -> Check:
     return _ok(name, "mutating and validating, with a CA bundle")
 
 
+# The API server's words when it finds no way to a webhook whose pods are ready.
+_UNREACHED = re.compile(
+    "failed calling webhook.*(deadline exceeded|timeout|refused|no route|proxy error|EOF)", re.DOTALL
+)
+UNREACHED_REMEDY = (
+    "its pods are ready, but the control plane does not reach them: let it through to port 9443 (private clusters, "
+    "NetworkPolicies), or put the webhook on the nodes' network (webhook.hostNetwork, where pods have a network of their own)"
+)
+
+
 def _serving(facts: Facts) -> Check:
     name, ready = "webhook serving", facts.endpoints.get(WEBHOOK_SERVICE)
     if facts.dry_run:
         remedy = "kubectl -n wi-system get pods -l app.kubernetes.io/component=webhook"
         if ready == 0:
             remedy = f"kubectl -n {names.SYSTEM_NAMESPACE} scale deploy/{names.WEBHOOK} --replicas=2, or see its pods"
+        elif ready and _UNREACHED.search(facts.dry_run):
+            remedy = UNREACHED_REMEDY
         return _fail(name, facts.dry_run, remedy)
     if facts.dry_run == "":
         return _ok(name, f"a pod in namespace {facts.dry_run_namespace} was injected (dry run)")

@@ -55,6 +55,13 @@ SOUND = Facts(
 )
 
 
+UNREACHED = (
+    "A pod that asks for a secret is refused: Internal error occurred: failed calling webhook "
+    '"inject.identity.crewai.com": failed to call webhook: Post "https://wi-webhook.wi-system.svc:443/v1/mutate?timeout=5s": '
+    "context deadline exceeded"
+)
+
+
 def found(name, **changed):
     return next(check for check in checks.judge(replace(SOUND, **changed)) if check.name == name)
 
@@ -116,6 +123,7 @@ DNS_FAULT = [
         ("webhook registered", {"webhooks": {"mutating": {}}}, Level.FAIL, "no mutatingwebhookconfiguration wi-webhook"),
         ("webhook registered", {"webhooks": {"mutating": {"webhooks": [{"clientConfig": {}}]}}}, Level.FAIL, "no caBundle"),
         ("webhook registered", {"webhooks": {"mutating": WARNER}}, Level.FAIL, "failurePolicy is not Fail"),
+        ("webhook serving", {"dry_run": UNREACHED}, Level.FAIL, "webhook.hostNetwork"),
         ("webhook serving", {"dry_run": None}, Level.WARN, "no dry run"),
         ("webhook serving", {"dry_run": None, "endpoints": {checks.WEBHOOK_SERVICE: 0}}, Level.FAIL, "Nothing is ready"),
         ("webhook serving", {"dry_run": "nobody injected it."}, Level.FAIL, "nobody injected it"),
