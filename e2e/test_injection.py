@@ -43,10 +43,10 @@ def wait_until(is_true, what, *, seconds=60.0):
     return found
 
 
-def create(team, pod, name):
+def create(team, pod, name, *flags):
     pod |= {"apiVersion": "v1", "kind": "Pod"}
     pod["metadata"] |= {"name": name, "namespace": team.name}
-    return team.kubectl("create", "--filename=-", stdin=json.dumps(pod))
+    return team.kubectl("create", "--filename=-", *flags, stdin=json.dumps(pod))
 
 
 def upgrade(world, *values):
@@ -302,9 +302,8 @@ def test_a_sidecar_that_ends_before_it_listens_is_started_again_and_the_applicat
     value = planted()
     team.set_secret("a", value)
     probe = {"startupProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1}}
-    pod = team.render_pod(REFERENCE, ["python3", "-c", SHOW], container=probe) | {"apiVersion": "v1", "kind": "Pod"}
-    pod["metadata"] |= {"name": "fails-once", "namespace": team.name}
-    injected = json.loads(team.kubectl("create", "--dry-run=server", "-o=json", "--filename=-", stdin=json.dumps(pod)))
+    pod = team.render_pod(REFERENCE, ["python3", "-c", SHOW], container=probe)
+    injected = json.loads(create(team, pod, "fails-once", "--dry-run=server", "--output=json"))
     sidecar = next(c for c in injected["spec"]["initContainers"] if c["name"] == "wi-sidecar")
     del sidecar["args"]
     sidecar["command"] = ["sh", "-c", FAILS_ONCE]

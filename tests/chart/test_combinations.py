@@ -85,9 +85,8 @@ def test_pod_security_restricted_takes_the_pods(case, charts, api):
     # The nodes' network is what the profile forbids; nothing else of that pod may be.
     hosts = [pod for pod in pods if pod["spec"].get("hostNetwork")]
     assert bool(hosts) == (case == "host-network")
-    for index, pod in enumerate(pods):
-        if pod in hosts:
-            pods[index] = pod | {"spec": pod["spec"] | {"hostNetwork": False}}
+    for pod in hosts:
+        pod["spec"] = pod["spec"] | {"hostNetwork": False}
     api.run_kubectl("create", "--dry-run=server", "--filename=-", stdin=yaml.safe_dump_all(pods))
 
 

@@ -78,6 +78,7 @@ def impose(cluster, name, operation, path, value):
     binding = {"kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": {"policyName": name}}
     for item in (policy, binding):
         cluster.must("apply", item=api | item)
+    cluster.wait_for(lambda: is_in_force(cluster, name))
 
 
 def find(pod, path):
@@ -97,7 +98,6 @@ def test_what_a_platform_changes_on_the_sidecar_stays_and_the_pod_is_accepted(cl
     operation, path, value = PLATFORMS[change]
     name = f"platform-{change}"
     impose(cluster, name, operation, path, value)
-    cluster.wait_for(lambda: is_in_force(cluster, name))
     pod, said = send(cluster, platform=name)
     assert pod, said
     assert find(pod, path) == ast.literal_eval(value)
@@ -108,7 +108,6 @@ def test_what_a_platform_changes_on_the_sidecar_stays_and_the_pod_is_accepted(cl
 def test_a_change_that_makes_the_sidecar_another_one_is_refused(cluster, change):
     name = f"forgery-{change}"
     impose(cluster, name, *FORGERIES[change])
-    cluster.wait_for(lambda: is_in_force(cluster, name))
     pod, said = send(cluster, platform=name)
     assert pod is None
     assert "ForeignSidecar" in said

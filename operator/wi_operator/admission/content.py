@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 PLATFORM_FIELDS = ("resources", "imagePullPolicy", "securityContext")
@@ -32,23 +32,24 @@ def find_foreign(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list
 
     Resources and pull policy may be anybody's: they change neither what runs nor as whom, and quotas hold anyway.
     """
-    apart = {"env", "volumeMounts", *PLATFORM_FIELDS, *_FOREIGN_FIELDS}
-    fields = {
-        *(key for key in expected if key not in apart and not covers(actual.get(key), expected[key])),
-        *(key for key in _FOREIGN_FIELDS if (actual.get(key) or None) != expected.get(key)),
-        *(field for field, key in _GROWING.items() if not _keeps(actual, expected, field, key)),
-    }
-    if not _is_our_security_context(actual.get("securityContext") or {}, expected["securityContext"]):
-        fields.add("securityContext")
-    return sorted(fields)
+    fields = {*expected, *_FOREIGN_FIELDS} - {"resources", "imagePullPolicy"}
+    return sorted(field for field in fields if not _is_ours(field, actual.get(field), expected.get(field)))
 
 
-def _keeps(actual: Mapping[str, Any], expected: Mapping[str, Any], field: str, key: str) -> bool:
-    present: dict[Any, Any] = {}
-    for item in actual.get(field) or ():
-        # Of two env entries of one name the last counts: a second WI_GRANTS_URL would be somebody else's.
-        present[item.get(key)] = item
-    return all(covers(present.get(item[key]), item) for item in expected[field])
+def _is_ours(field: str, actual: Any, expected: Any) -> bool:
+    if field in _GROWING:
+        return _keeps(actual or (), expected, _GROWING[field])
+    if field in _FOREIGN_FIELDS:
+        return bool((actual or None) == expected)
+    if field == "securityContext":
+        return _is_our_security_context(actual or {}, expected)
+    return covers(actual, expected)
+
+
+def _keeps(actual: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]], key: str) -> bool:
+    # Of two env entries of one name the last counts: a second WI_GRANTS_URL would be somebody else's.
+    present = {item.get(key): item for item in actual}
+    return all(covers(present.get(item[key]), item) for item in expected)
 
 
 def _is_our_security_context(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:

@@ -275,7 +275,7 @@ def _webhook(facts: Facts) -> Check:
 _UNREACHED = re.compile(
     "failed calling webhook.*(deadline exceeded|timeout|refused|no route|proxy error|EOF)", re.DOTALL
 )
-UNREACHED_REMEDY = (
+_UNREACHED_REMEDY = (
     "its pods are ready, but the control plane does not reach them: let it through to port 9443 (private clusters, "
     "NetworkPolicies), or put the webhook on the nodes' network (webhook.hostNetwork, where pods have a network of their own)"
 )
@@ -288,7 +288,7 @@ def _serving(facts: Facts) -> Check:
         if ready == 0:
             remedy = f"kubectl -n {names.SYSTEM_NAMESPACE} scale deploy/{names.WEBHOOK} --replicas=2, or see its pods"
         elif ready and _UNREACHED.search(facts.dry_run):
-            remedy = UNREACHED_REMEDY
+            remedy = _UNREACHED_REMEDY
         return _fail(name, facts.dry_run, remedy)
     if facts.dry_run == "":
         return _ok(name, f"a pod in namespace {facts.dry_run_namespace} was injected (dry run)")

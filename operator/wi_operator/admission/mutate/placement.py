@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from wi_operator.admission.content import PLATFORM_FIELDS
@@ -29,28 +30,26 @@ def place_containers(plan: Plan, patch: Patch) -> None:
 
 
 def _sidecar(plan: Plan) -> dict[str, Any]:
-    """The one that is there, if it was told the same: others may have added to it."""
-    if plan.sidecar is not None and dict(plan.declared) == plan.declaration:
-        present: dict[str, Any] = plan.spec[INIT_CONTAINERS][plan.sidecar]
-        return present
-    return _as_platform_wants(plan, plan.sidecar, build_sidecar(plan.declaration, plan.settings))
+    return _renew(plan, plan.sidecar, lambda: build_sidecar(plan.declaration, plan.settings))
 
 
 def _env_writers(plan: Plan) -> list[dict[str, Any]]:
     containers = plan.envfile_containers
     if not containers:
         return []
-    if plan.env_writer is not None and dict(plan.declared) == plan.declaration:
-        return [plan.spec[INIT_CONTAINERS][plan.env_writer]]
-    return [_as_platform_wants(plan, plan.env_writer, build_env_writer(containers, plan.settings))]
+    return [_renew(plan, plan.env_writer, lambda: build_env_writer(containers, plan.settings))]
 
 
-def _as_platform_wants(plan: Plan, earlier: int | None, container: dict[str, Any]) -> dict[str, Any]:
-    """With what a platform made of the earlier one: it may not be asked again."""
+def _renew(plan: Plan, earlier: int | None, build: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The one that is there, if it was told the same: others may have added to it. Else a new one, with what a platform
+    made of the earlier one: it may not be asked again.
+    """
     if earlier is None:
-        return container
-    present = plan.spec[INIT_CONTAINERS][earlier]
-    return container | {field: present[field] for field in PLATFORM_FIELDS if field in present}
+        return build()
+    present: dict[str, Any] = plan.spec[INIT_CONTAINERS][earlier]
+    if dict(plan.declared) == plan.declaration:
+        return present
+    return build() | {field: present[field] for field in PLATFORM_FIELDS if field in present}
 
 
 def _find_place(plan: Plan) -> int:
