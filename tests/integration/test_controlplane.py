@@ -130,7 +130,9 @@ def test_a_recycled_pid_is_never_killed(tmp_path: Path):
 def test_a_lock_of_the_caller_is_not_held_on(tmp_path: Path):
     with (tmp_path / "lock").open("w") as handle:
         os.set_inheritable(handle.fileno(), True)
-        process = spawn("sleep", ["sleep", "60"], log=tmp_path / "log")
+        process = spawn("holder", ["sh", "-c", "echo ready; sleep 60"], log=tmp_path / "log")
+        # Before that line the loader may still have the C library open.
+        assert wait_for(lambda: "ready" in (tmp_path / "log").read_text())
         held = [os.readlink(entry) for entry in Path(f"/proc/{process.pid}/fd").iterdir()]
         terminate(process, grace=0)
     assert len(held) == 3
