@@ -128,7 +128,7 @@ class Sidecar:
 
     def wait_started(self, container="app"):
         started = self.run_dir(container) / "started"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not started.exists():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from prometheus_client import CollectorRegistry
 
+from wi_operator.admission import registration as registration_module
 from wi_operator.admission.metrics import AdmissionMetrics
 from wi_operator.admission.registration import Registration
 from wi_operator.admission.server import BODY_LIMIT, build_app, start
@@ -286,13 +287,14 @@ async def test_the_end_of_our_certificate_is_read_where_it_is_shown(webhook, aut
     assert (before, registration.expiry) == (0, certificate.not_valid_after_utc.timestamp())
 
 
-async def test_a_change_of_the_registration_is_seen_at_once(webhook, authority):
+async def test_a_change_of_the_registration_is_seen_at_once(webhook, authority, monkeypatch):
+    monkeypatch.setattr(registration_module, "RETRY_SECONDS", 60.0)  # seen by the change, not by looking again
     async with webhook:
         registration = Registration("localhost", webhook.port)
         task = asyncio.create_task(registration.follow())
         for change, is_proven in ((registration.put, True), (registration.drop, False), (registration.put, True)):
             change(as_configuration(authority.pem))
-            async with asyncio.timeout(0.9):
+            async with asyncio.timeout(5):
                 while registration.is_proven() is not is_proven:  # noqa: ASYNC110 - it has no event for the outside
                     await asyncio.sleep(0.01)
         task.cancel()

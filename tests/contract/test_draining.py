@@ -11,7 +11,7 @@ from aiohttp import web
 
 from wi_operator.processes.running import Drain, run_until_stopped
 
-DRAIN = 0.6
+DRAIN = 1.5
 
 
 class Served:
@@ -60,8 +60,8 @@ async def test_new_and_kept_connections_are_served_while_draining_and_asked_to_g
     async with aiohttp.ClientSession() as session:
         async with session.get(served.url) as before:
             assert "Connection" not in before.headers
-        os.kill(os.getpid(), signal.SIGTERM)
         began = time.monotonic()
+        os.kill(os.getpid(), signal.SIGTERM)
         answers = 0
         while time.monotonic() - began < DRAIN * 0.7:
             async with session.get(served.url) as answer:
@@ -70,7 +70,7 @@ async def test_new_and_kept_connections_are_served_while_draining_and_asked_to_g
             assert served.alive, "the index has to stay true while reviews are answered"
             await asyncio.sleep(0.02)
         assert answers > 5
-    assert DRAIN * 0.9 < await served.done - began < DRAIN + 2
+    assert DRAIN <= await served.done - began < DRAIN + 5
     assert not served.alive
 
 

@@ -17,6 +17,7 @@ from azure.keyvault.secrets import SecretClient
 
 from wi_testkit.emulation import acts
 from wi_testkit.emulation.admin import AdminError
+from wi_testkit.local.site import eventually
 
 TENANTS = [f"44444444-4444-4444-8444-44444444440{number}" for number in range(2)]
 CLIENTS = [f"dddddddd-0000-4000-8000-00000000000{number}" for number in range(2)]
@@ -48,6 +49,10 @@ def healed(entra, keyvault):
     yield
     entra.heal()
     keyvault.heal()
+
+
+def fired(*admins):
+    return [each["fired"] for admin in admins for each in admin.faults()]
 
 
 class Wire:
@@ -157,11 +162,11 @@ def test_a_hanging_request_is_never_answered_and_is_reset_when_the_fault_is_remo
 
     async def hang_and_heal():
         hanging = asyncio.create_task(asyncio.to_thread(ask, 10))
-        await asyncio.sleep(0.3)
+        assert await asyncio.to_thread(eventually, lambda: fired(ask.admin) == [2], "the request")
         assert not hanging.done()
         await asyncio.to_thread(ask.admin.heal, fault)
         with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
-            await asyncio.wait_for(hanging, 2)
+            await asyncio.wait_for(hanging, 9)
 
     asyncio.run(hang_and_heal())
     assert ask()[0] == 200
@@ -412,12 +417,11 @@ def test_hanging_tenants_and_vaults_do_not_slow_others_down(wire, capsys):
                 plain = stack.enter_context(socket.create_connection(("127.0.0.1", urlsplit(url).port)))
                 secure = stack.enter_context(wire.context.wrap_socket(plain, server_hostname="localhost"))
                 secure.sendall(f"{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
-        time.sleep(0.2)
-        assert [each["fired"] for each in wire.entra.faults() + wire.keyvault.faults()] == [40, 40]
+        assert eventually(lambda: fired(wire.entra, wire.keyvault) == [40, 40], "forty requests each")
         beside = slowest()
     with capsys.disabled():
         print(f"\nslowest but one of 30 beside 80 hanging requests: {beside / quiet:.2f} x the same without")
-    assert beside < max(3 * quiet, 0.25)
+    assert beside < max(5 * quiet, 1)
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ async def raw(port: int, *chunks: bytes, pause: float = 0.0) -> bytes:
 
 @pytest.fixture
 async def port(monkeypatch):
-    monkeypatch.setattr(issuer_app, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(issuer_app, "IDLE_SECONDS", 1.0)
     runner = await issuer_app.start(face().build_app(), port=0, host="127.0.0.1")
     yield runner.addresses[0][1]
     await runner.cleanup()
@@ -156,7 +156,7 @@ async def test_a_request_in_pieces_is_answered(port):
 
 @pytest.mark.attack(twin="test_a_request_in_pieces_is_answered")
 async def test_who_trickles_a_request_is_cut_off_and_others_are_served(port):
-    slow = asyncio.create_task(raw(port, *[bytes([byte]) for byte in GET[:30]], pause=0.05))
+    slow = asyncio.create_task(raw(port, *[bytes([byte]) for byte in GET[:30]], pause=0.1))
     assert (await raw(port, GET)).startswith(b"HTTP/1.1 200")
     assert await slow == b""
 

@@ -462,7 +462,7 @@ def test_a_sidecar_that_fails_or_is_busy(world, good, ledger):
     )
     first = threading.Thread(target=busy.launch, daemon=True)
     first.start()
-    time.sleep(0.5)
+    eventually(lambda: {each["id"]: each["fired"] for each in world.keyvault.faults()}[fault])
     assert f"{kickoff.SIDECAR_BUSY.reason}: " in busy.launch()
     first.join()
     busy.close()

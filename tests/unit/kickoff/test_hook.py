@@ -62,7 +62,7 @@ def test_an_asynchronous_kickoff_does_not_block_the_loop(programs, sidecar, meth
     """
     value, ticks = programs.output(code)
     assert value == "fake-value-1"
-    assert int(ticks) > 15
+    assert int(ticks) > 5
     assert sidecar.requests == ["hook"] * 2
 
 
@@ -202,7 +202,7 @@ def test_kickoffs_at_once_share_a_reading_that_began_after_them(programs, sideca
     """
     told = programs.output(code)
     assert told[2::3] == ["True"] * 20
-    assert 3 <= len(sidecar.requests) <= 5
+    assert 3 <= len(sidecar.requests) <= 9
 
 
 def test_a_child_of_a_fork_can_kick_off_while_its_parent_reads(programs, sidecar):

@@ -105,7 +105,7 @@ async def test_while_another_leads_nothing_is_done(lease, lock):
         await asyncio.sleep(3600)
 
     first = asyncio.create_task(lead(SETTINGS, other, work))
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         await started.wait()
     second = asyncio.create_task(lead(SETTINGS, lock, never))
     await asyncio.sleep(2.5)
@@ -140,7 +140,7 @@ async def test_a_lease_that_is_read_but_not_renewed_is_lost_before_another_may_t
         slow = True
         with pytest.raises(LeadershipLostError):
             await leading
-    assert SystemClock().monotonic() - lock.renewed_at < SETTINGS.renew_seconds + 0.3
+    assert SystemClock().monotonic() - lock.renewed_at < SETTINGS.renew_seconds + 0.8
 
 
 class Leases:
