@@ -2,6 +2,7 @@
 
 import functools
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -60,9 +61,11 @@ def test_the_standby_finishes_what_a_killed_leader_began(site, teams, capsys):
     eventually(lambda: all(is_ready(item) for item in list_objects(site)), "the first judgement")
     eventually(lambda: status_of_url(f"http://127.0.0.1:{standby.health_port}/readyz") == 200, "a warm standby")
     before = len(judged(active))
-    change(site, list_objects(site), "first")
-    active.wait_for("judged", count=before + 40)
-    active.kill()
+    with ThreadPoolExecutor(1) as pool:
+        changes = pool.submit(change, site, list_objects(site), "first")
+        active.wait_for("judged", count=before + 40)
+        active.kill()
+        changes.result()
     killed, done = active.ended, len(judged(active)) - before
     leading = standby.wait_for("leading", seconds=TAKEOVER_SECONDS)
     assert done < OBJECTS, "the leader was killed too late to prove anything"
