@@ -196,6 +196,45 @@ def test_limits_and_quotas_that_do_not_know_the_sidecar(world):
     assert status["restartCount"] == 0
 
 
+def test_a_guaranteed_pod_stays_it_beside_the_sidecar(team):
+    value = planted()
+    team.set_secret("a", value)
+    fixed = {"resources": {"limits": {"cpu": "200m", "memory": "64Mi"}}}
+    first = {
+        "name": "first",
+        "image": team.world.app_image,
+        "command": ["true"],
+        "securityContext": RESTRICTED,
+        **fixed,
+    }
+    outcome = team.kick("fixed", REFERENCE, container=fixed, initContainers=[first])
+    assert outcome.fingerprints == {"APP_A": fingerprint(value)}
+    assert outcome.pod["status"]["qosClass"] == "Guaranteed"
+    (status,) = (each for each in outcome.pod["status"]["initContainerStatuses"] if each["name"] == "wi-sidecar")
+    assert status["restartCount"] == 0
+
+
+def test_a_copy_to_debug_in_has_the_secrets_through_the_launcher(team):
+    value = planted()
+    team.set_secret("a", value)
+    team.start_worker("debugged", REFERENCE)
+    copy = (
+        "--copy-to=copy",
+        "--container=app",
+        "--share-processes=false",
+        "--profile=restricted",
+        "--",
+        "sleep",
+        "3600",
+    )
+    team.kubectl("debug", "debugged", *copy)
+    team.kubectl("wait", "--for=condition=Ready", "pod/copy", "--timeout=60s")
+    show = ["python3", "-c", "import os; print(os.environ.get('APP_A'))"]
+    within = ("exec", "copy", "-c", "app", "--")
+    assert team.kubectl(*within, *show).strip() == "None"
+    assert team.kubectl(*within, "python3", "-I", "-S", "/run/wi/launch.py", "--", *show).strip() == value
+
+
 # A mesh's two halves without a mesh: one takes every route away, the other gives them back a while after it started.
 MESH = """
 import ctypes, fcntl, socket, struct, sys, time

@@ -121,6 +121,10 @@ class WebhookProcessSettings(ServingSettings):
         default={"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
         description="Of the sidecar, unless the pod chooses by annotation.",
     )
+    sidecar_guaranteed_cpu: str = Field(
+        default="100m",
+        description="Of the sidecar in pods that would else no longer be Guaranteed; empty: they are not.",
+    )
     sidecar_resource_bounds: dict[Literal["cpu", "memory"], dict[Literal["least", "most"], str]] = Field(
         default={"cpu": {"least": "1m", "most": "500m"}, "memory": {"least": "32Mi", "most": "256Mi"}},
         description="The least and the most that a pod may choose.",

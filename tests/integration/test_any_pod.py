@@ -247,6 +247,52 @@ def check_injected(api, base, sent, injected):
     compare(stored(again), injected)
 
 
+def check_class(base, injected):
+    before, after = (pod["status"]["qosClass"] for pod in (base, injected))
+    assert after == ("Burstable" if before == "BestEffort" else before)
+
+
+FIXED = {"limits": {"cpu": "1", "memory": "64Mi"}}
+
+
+@pytest.mark.parametrize(
+    ("app", "more", "before"),
+    [
+        pytest.param({"resources": FIXED}, {}, "Guaranteed", id="limits"),
+        pytest.param(
+            {"resources": {"limits": {"cpu": "0.5", "memory": "1Gi"}, "requests": {"cpu": "500m", "memory": "1024Mi"}}},
+            {}, "Guaranteed", id="equal-but-for-the-spelling"),
+        pytest.param(
+            {"resources": FIXED},
+            {"initContainers": [{"name": "first", "image": "x", "env": [], "resources": FIXED},
+                                {"name": "beside", "image": "x", "env": [], "resources": FIXED, "restartPolicy": "Always"}]},
+            "Guaranteed", id="init-containers"),
+        pytest.param({}, {"resources": FIXED}, "Guaranteed", id="as-a-whole"),
+        pytest.param({"resources": FIXED}, {"initContainers": [{"name": "free", "image": "x", "env": []}]}, "Burstable",
+                     id="one-is-free"),
+        pytest.param({"resources": {"limits": {"cpu": "1"}}}, {}, "Burstable", id="cpu-only"),
+        pytest.param({"resources": FIXED | {"requests": {"cpu": "100m"}}}, {}, "Burstable", id="less-requested"),
+        pytest.param({}, {}, "BestEffort", id="nothing"),
+    ],
+)  # fmt: skip
+def test_the_pod_keeps_its_class(plane, tmp_path, app, more, before):
+    container = {"name": "app", "image": "x", "command": ["x"], "env": [{"name": "A", "value": "secret:///a"}], **app}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": "team-a", "labels": {}}}
+    pod["spec"] = {"containers": [container], **more}
+    api = ApiServer(plane, tmp_path)
+    (_, base), (status, injected) = api.create(without_references(pod)), api.create(with_references(pod))
+    assert status == 201, injected["message"]
+    assert base["status"]["qosClass"] == before
+    check_class(base, injected)
+    sidecar = injected["spec"]["initContainers"][-1]
+    assert (sidecar["name"], sidecar["resources"].get("limits", {}).get("cpu")) == (
+        "wi-sidecar", "100m" if before == "Guaranteed" and not more.get("resources") else None,
+    )  # fmt: skip
+    status, again = api.create(stored(injected))
+    assert status == 201, again["message"]
+    compare(stored(again), stored(injected))
+
+
 def test_any_pod_is_injected_and_nothing_else_is_touched(plane, tmp_path):
     schema = PodSchema(json.loads(plane.run_kubectl("get", "--raw", "/openapi/v3/api/v1")))
     api, used, counts = ApiServer(plane, tmp_path), set(), Counter()
@@ -270,6 +316,7 @@ def test_any_pod_is_injected_and_nothing_else_is_touched(plane, tmp_path):
         assert status == 201, answer["message"]
         counts["accepted"] += 1
         used.update(schema.used(answer))
+        check_class(base, answer)
         check_injected(api, stored(base), sent, stored(answer))
 
     run()

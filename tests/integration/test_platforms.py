@@ -5,10 +5,13 @@ asked again about what it finds.
 """
 
 import ast
+import json
 from dataclasses import replace
 
 import pytest
 
+from wi_operator.cli.checks import find_remedy
+from wi_operator.cli.doctor import probe_pod
 from wi_testkit.controlplane.plane import Plane
 
 LABEL = "identity.crewai.com/inject"
@@ -111,3 +114,40 @@ def test_a_change_that_makes_the_sidecar_another_one_is_refused(cluster, change)
     pod, said = send(cluster, platform=name)
     assert pod is None
     assert "ForeignSidecar" in said
+
+
+def limit(**amounts):
+    return "LimitRange", {"limits": [{"type": "Container", **amounts}]}
+
+
+NAMESPACES = {
+    "least": limit(min={"memory": "100Mi"}),
+    "most": limit(max={"memory": "48Mi"}),
+    "ratio": limit(maxLimitRequestRatio={"memory": "1"}),
+    "pod": ("LimitRange", {"limits": [{"type": "Pod", "max": {"memory": "64Mi"}}]}),
+    "unnamed": ("ResourceQuota", {"hard": {"limits.cpu": "1"}}),
+    "full": ("ResourceQuota", {"hard": {"limits.memory": "70Mi"}}),
+}
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_doctor_knows_a_namespace_whose_limits_the_sidecar_does_not_fit(cluster, name):
+    kind, spec = NAMESPACES[name]
+    cluster.make_namespace(f"tight-{name}")
+    item = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "tight", "namespace": f"tight-{name}"}, "spec": spec}
+    cluster.must("create", item=item)
+    if kind == "ResourceQuota":  # there is no controller to count
+        status = json.dumps({"status": {"hard": spec["hard"], "used": dict.fromkeys(spec["hard"], "0")}})
+        in_place = ("tight", f"--namespace=tight-{name}", "--subresource=status", "--type=merge")
+        cluster.must("patch", "resourcequota", *in_place, f"--patch={status}")
+    cluster.wait_for(lambda: not cluster.create(probe_pod(), f"tight-{name}")[0])
+    _, said = cluster.create(probe_pod(), f"tight-{name}")
+    assert "sidecar.resources" in find_remedy(said, 2), said
+
+
+def test_another_refusal_is_no_matter_of_limits(cluster):
+    pod = probe_pod()
+    pod["spec"]["containers"][0]["env"][0]["value"] = "secret://"
+    _, said = cluster.create(pod, "team-a")
+    assert "MalformedReference" in said
+    assert "sidecar.resources" not in find_remedy(said, 2)

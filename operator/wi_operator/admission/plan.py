@@ -11,6 +11,7 @@ from wi_operator.admission.declaration import Declaration, Entry, of_sidecar
 from wi_operator.admission.delivery import ENVFILE, Deliveries, parse_deliveries
 from wi_operator.admission.extraction import Extraction, extract
 from wi_operator.admission.overrides import override
+from wi_operator.admission.qos import is_guaranteed, keep_guaranteed
 from wi_operator.admission.settings import InjectionSettings
 from wi_operator.admission.uses import Use, find_uses
 from wi_operator.api import names
@@ -124,7 +125,7 @@ def make_plan(pod: Mapping[str, Any], settings: InjectionSettings) -> Plan:
     return Plan(
         spec=spec,
         annotations=annotations,
-        settings=override(settings, annotations),
+        settings=_settings_for(spec, annotations, containers, settings),
         containers=containers,
         touched=touched,
         targets=targets,
@@ -137,6 +138,17 @@ def make_plan(pod: Mapping[str, Any], settings: InjectionSettings) -> Plan:
         declaration={target.name: target.entries for target in targets},
         deliveries=deliveries,
     )
+
+
+def _settings_for(
+    spec: Mapping[str, Any], annotations: Mapping[str, str], containers: Sequence[Located], settings: InjectionSettings
+) -> InjectionSettings:
+    chosen = override(settings, annotations)
+    # Resources of the pod as a whole decide its class, where it has some.
+    is_kept = not spec.get("resources") and is_guaranteed(
+        container for _, _, container in containers if container["name"] not in _OWN
+    )
+    return keep_guaranteed(chosen) if is_kept else chosen
 
 
 def _earlier(init_containers: Sequence[Mapping[str, Any]]) -> tuple[int | None, Declaration]:

@@ -12,6 +12,9 @@ SIDECAR_UID = 29387
 # A LimitRange default (16Mi is common) would kill the sidecar: requests and the memory limit are always explicit.
 RESOURCES: Mapping[str, Any] = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
 
+# A tenth of a core: with less the sidecar would take seconds to start, for want of CPU.
+GUARANTEED_CPU = "100m"
+
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -32,8 +35,9 @@ class InjectionSettings:
 
     ``sidecar_image`` should be a digest. ``ca_bundle`` is PEM text: the CA of the grants service. ``sidecar_uid`` is
     ``None`` where the platform chooses the user (OpenShift). An empty ``image_pull_policy`` leaves it to Kubernetes.
-    ``resource_bounds`` and ``log_levels`` limit what a pod may choose by annotation. ``environment`` are further variables
-    of the sidecar.
+    ``guaranteed_cpu`` is the sidecar's CPU, request and limit, in pods that would else no longer be Guaranteed; empty: they
+    are not. ``resource_bounds`` and ``log_levels`` limit what a pod may choose by annotation. ``environment`` are further
+    variables of the sidecar.
     """
 
     sidecar_image: str
@@ -45,6 +49,7 @@ class InjectionSettings:
     log_level: str = "INFO"
     is_envfile_allowed: bool = False
     resources: Mapping[str, Any] = field(default_factory=lambda: RESOURCES)
+    guaranteed_cpu: str = GUARANTEED_CPU
     resource_bounds: Mapping[str, Bounds] = field(default_factory=lambda: RESOURCE_BOUNDS)
     log_levels: tuple[str, ...] = LOG_LEVELS
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -69,6 +69,8 @@ class Facts:
     dry_run: str | None
     """What a pod that asks for a secret met: "" when it was injected, ``None`` when it was not tried."""
     dry_run_namespace: str = field(default="default")
+    plain_refusal: str = ""
+    """What the same pod without a secret met there, looked at when the other was refused; "" when it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,15 +283,21 @@ _UNREACHED_REMEDY = (
 )
 
 
+# The API server's words when containers ask for less or more than a namespace allows, or name no amount.
+_UNFIT = re.compile("exceeded quota|failed quota|per Container|per Pod")
+_UNFIT_REMEDY = (
+    "the sidecar does not fit the namespace's LimitRange or ResourceQuota: give it other resources, for all pods "
+    "(sidecar.resources in the chart) or by the pods' annotations (identity.crewai.com/sidecar-memory-limit, …)"
+)
+
+
 def _serving(facts: Facts) -> Check:
     name, ready = "webhook serving", facts.endpoints.get(WEBHOOK_SERVICE)
+    if facts.plain_refusal:
+        told = f"Namespace {facts.dry_run_namespace} refuses a pod without secrets, too: {facts.plain_refusal}"
+        return _warn(name, told, "-n chooses a namespace that takes small pods.")
     if facts.dry_run:
-        remedy = "kubectl -n wi-system get pods -l app.kubernetes.io/component=webhook"
-        if ready == 0:
-            remedy = f"kubectl -n {names.SYSTEM_NAMESPACE} scale deploy/{names.WEBHOOK} --replicas=2, or see its pods"
-        elif ready and _UNREACHED.search(facts.dry_run):
-            remedy = _UNREACHED_REMEDY
-        return _fail(name, facts.dry_run, remedy)
+        return _fail(name, facts.dry_run, find_remedy(facts.dry_run, ready))
     if facts.dry_run == "":
         return _ok(name, f"a pod in namespace {facts.dry_run_namespace} was injected (dry run)")
     if ready == 0:
@@ -300,6 +308,17 @@ def _serving(facts: Facts) -> Check:
     return _warn(
         name, f"{told}; no dry run, because you may not create pods here", "-n chooses a namespace where you may."
     )
+
+
+def find_remedy(refusal: str, ready: int | None) -> str:
+    """Say what to do when a pod that asks for a secret was refused and ``ready`` replicas of the webhook are. Pure."""
+    if ready == 0:
+        return f"kubectl -n {names.SYSTEM_NAMESPACE} scale deploy/{names.WEBHOOK} --replicas=2, or see its pods"
+    if ready and _UNREACHED.search(refusal):
+        return _UNREACHED_REMEDY
+    if _UNFIT.search(refusal):
+        return _UNFIT_REMEDY
+    return "kubectl -n wi-system get pods -l app.kubernetes.io/component=webhook"
 
 
 def _policies(facts: Facts) -> Check:

@@ -103,6 +103,7 @@ async def gather(reach: Reach, clock: Clock) -> Facts:
         read_held(client),
         _endpoints(client),
     )
+    dry_run = await _try_injection(client, reach.namespace)
     url = installation.issuer_url
     served = await _served(client, url) if url else None
     return Facts(
@@ -124,7 +125,8 @@ async def gather(reach: Reach, clock: Clock) -> Facts:
         policies=policies,
         expected_policies=expected,
         nodes=nodes,
-        dry_run=await _try_injection(client, reach.namespace),
+        dry_run=dry_run,
+        plain_refusal=await _try_plain(client, reach.namespace) if dry_run else "",
         dry_run_namespace=reach.namespace,
     )
 
@@ -278,13 +280,13 @@ async def _seen_here(url: str) -> str:
 
 def probe_pod() -> dict[str, Any]:
     """Return a pod that asks for a secret, fit for PodSecurity ``restricted`` and quotas; it is never stored."""
-    limits = {"cpu": "10m", "memory": "16Mi"}
     container = {
         "name": "app",
         "image": "wi-doctor",
         "command": ["true"],
         "env": [{"name": "WI_DOCTOR", "value": "secret://wi-doctor/wi-doctor"}],
-        "resources": {"requests": limits, "limits": limits},
+        # Not equal: most pods are not Guaranteed, and the sidecar asks for more in one that is.
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "20m", "memory": "32Mi"}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     spec = {
@@ -309,6 +311,17 @@ async def _try_injection(client: KubernetesClient, namespace: str) -> str | None
         return f"A pod that asks for a secret is refused: {error}"
     started = [each["name"] for each in pod["spec"].get("initContainers") or []]
     return "" if names.SIDECAR in started else "A pod that asks for a secret got no sidecar: nobody injected it."
+
+
+async def _try_plain(client: KubernetesClient, namespace: str) -> str:
+    """Create the same pod without a secret in a dry run: "" when it is accepted, else who refused it and why."""
+    pod = probe_pod()
+    del pod["metadata"]["labels"], pod["spec"]["containers"][0]["env"]
+    try:
+        await client.create(f"/api/v1/namespaces/{namespace}/pods", pod, dryRun="All")
+    except ApiError as error:
+        return str(error)
+    return ""
 
 
 def render(checks: Sequence[Check]) -> RenderableType:

@@ -51,6 +51,7 @@ async def run() -> int:
             log_level=settings.sidecar_log_level,
             log_levels=settings.sidecar_log_levels,
             resources=settings.sidecar_resources,
+            guaranteed_cpu=settings.sidecar_guaranteed_cpu,
             resource_bounds={name: Bounds(**bounds) for name, bounds in settings.sidecar_resource_bounds.items()},
             environment=settings.sidecar_environment,
             is_envfile_allowed=settings.envfile_enabled,

@@ -150,7 +150,7 @@ def test_the_volumes(kit):
         {"name": "v", "someNewField": 1},
         {"name": RUN_APP, "emptyDir": {"medium": "Memory", "sizeLimit": "4Mi"}},
         {"name": "wi-token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-        {"name": "wi-no-api-token", "emptyDir": {}},
+        {"name": "wi-no-api-token", "emptyDir": {"medium": "Memory", "sizeLimit": "4Mi"}},
     ]
 
 

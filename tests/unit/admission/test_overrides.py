@@ -72,3 +72,43 @@ def test_further_variables_of_the_chart_reach_the_sidecar_as_they_are(kit):
     pod = kit.mutate(kit.pod(kit.container(env=ENV)), settings=settings)
     sidecar = next(c for c in pod["spec"]["initContainers"] if c["name"] == "wi-sidecar")
     assert {"name": "HTTPS_PROXY", "value": "http://u:$$(P)@proxy"} in sidecar["env"]
+
+
+FIXED = {"limits": {"cpu": "1", "memory": "64Mi"}, "requests": {"cpu": "1000m", "memory": "64Mi"}}
+
+
+def sidecar_of_guaranteed(kit, *, settings=None, init=(), **annotations):
+    annotations = {f"{GROUP}/{name.replace('_', '-')}": text for name, text in annotations.items()}
+    pod = kit.pod(kit.container(env=ENV, resources=FIXED), init=init, annotations=annotations)
+    once = kit.mutate(pod, settings=settings) if settings else kit.mutate(pod)
+    assert list((kit.judge(once, settings=settings) if settings else kit.judge(once)).operations) == []
+    return [each["resources"] for each in once["spec"]["initContainers"] if each["name"].startswith("wi-")]
+
+
+def test_in_a_guaranteed_pod_requests_are_limits(kit):
+    fixed = {"cpu": "100m", "memory": "64Mi"}
+    assert sidecar_of_guaranteed(kit) == [{"requests": fixed, "limits": fixed}]
+
+
+def test_a_guaranteed_pods_own_choices_hold(kit):
+    chosen = {"sidecar_cpu_limit": "250m", "sidecar_cpu_request": "20m", "sidecar_memory_limit": "128Mi"}
+    fixed = {"cpu": "250m", "memory": "128Mi"}
+    assert sidecar_of_guaranteed(kit, **chosen) == [{"requests": fixed, "limits": fixed}]
+    (more,) = sidecar_of_guaranteed(kit, sidecar_cpu_request="300m")
+    assert more["requests"]["cpu"] == more["limits"]["cpu"] == "300m"
+
+
+@pytest.mark.parametrize("init", [[{"name": "free", "image": "x"}], [{"name": "free", "image": "x", "resources": {}}]])
+def test_a_pod_with_one_free_container_is_not_guaranteed(kit, init):
+    assert sidecar_of_guaranteed(kit, init=init) == [dict(kit.settings.resources)]
+
+
+def test_the_chart_may_let_it_become_burstable(kit):
+    settings = replace(kit.settings, guaranteed_cpu="")
+    assert sidecar_of_guaranteed(kit, settings=settings) == [dict(kit.settings.resources)]
+
+
+def test_without_a_limit_of_memory_in_the_chart_its_request_is_the_limit(kit):
+    settings = replace(kit.settings, resources={"requests": {"memory": "48Mi"}})
+    fixed = {"cpu": "100m", "memory": "48Mi"}
+    assert sidecar_of_guaranteed(kit, settings=settings) == [{"requests": fixed, "limits": fixed}]

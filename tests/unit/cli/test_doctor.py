@@ -91,6 +91,7 @@ def test_a_broken_one(golden):
     golden("doctor-broken", draw(doctor.render(checks.judge(broken))))
 
 
+UNFIT = "A pod that asks for a secret is refused: minimum memory usage per Container is 100Mi, but request is 32Mi"
 DENIED = [Right("wi-issuer", "create", "tokenreviews", False)]
 PUBLISHED = [condition("IssuerPublished"), condition("HandshakeSucceeded", "False", "SubjectMismatch")]
 UNREACHABLE = publication.UNREACHABLE.diagnose(url="https://identity.demo.test/x", detail="no").message
@@ -124,6 +125,8 @@ DNS_FAULT = [
         ("webhook registered", {"webhooks": {"mutating": {"webhooks": [{"clientConfig": {}}]}}}, Level.FAIL, "no caBundle"),
         ("webhook registered", {"webhooks": {"mutating": WARNER}}, Level.FAIL, "failurePolicy is not Fail"),
         ("webhook serving", {"dry_run": UNREACHED}, Level.FAIL, "webhook.hostNetwork"),
+        ("webhook serving", {"dry_run": UNFIT}, Level.FAIL, "sidecar-memory-limit"),
+        ("webhook serving", {"dry_run": UNFIT, "plain_refusal": UNFIT}, Level.WARN, "refuses a pod without secrets, too"),
         ("webhook serving", {"dry_run": None}, Level.WARN, "no dry run"),
         ("webhook serving", {"dry_run": None, "endpoints": {checks.WEBHOOK_SERVICE: 0}}, Level.FAIL, "Nothing is ready"),
         ("webhook serving", {"dry_run": "nobody injected it."}, Level.FAIL, "nobody injected it"),

@@ -15,7 +15,8 @@ _MEMORY = {"medium": "Memory", "sizeLimit": "4Mi"}
 _SOURCE = {"audience": names.GRANT_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
 _TOKENS: tuple[dict[str, Any], ...] = (
     {"name": names.TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": _SOURCE}]}},
-    {"name": names.NO_API_TOKEN_VOLUME, "emptyDir": {}},
+    # In memory, too: the cluster autoscaler keeps a node alive for an emptyDir on its disk.
+    {"name": names.NO_API_TOKEN_VOLUME, "emptyDir": _MEMORY},
 )
 
 
