@@ -55,16 +55,26 @@ def read_pod(item: Mapping[str, Any]) -> Pod:
 def _state(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     if metadata.get("deletionTimestamp"):
         return "Terminating"
-    for prefix, group in (("Init:", "initContainerStatuses"), ("", "containerStatuses")):
-        for each in status.get(group) or []:
-            reason = ((each.get("state") or {}).get("waiting") or {}).get("reason")
-            if reason and reason != "PodInitializing":
-                return f"{prefix}{reason}"
-    return str(status.get("phase", "Unknown"))
+    main = status.get("containerStatuses") or []
+    has_begun = any(
+        {"running", "terminated"} & {*(each.get("state") or {}), *(each.get("lastState") or {})} for each in main
+    )
+    for each in status.get("initContainerStatuses") or []:
+        if reason := _waits_for(each):
+            # Beside an application that runs it is a sidecar that crashes, and nothing waits for it.
+            return f"{each['name'] if has_begun else 'Init'}:{reason}"
+    return next(filter(None, map(_waits_for, main)), str(status.get("phase", "Unknown")))
+
+
+def _waits_for(container: Mapping[str, Any]) -> str:
+    reason = ((container.get("state") or {}).get("waiting") or {}).get("reason", "")
+    return "" if reason == "PodInitializing" else reason
 
 
 def _refusal(status: Mapping[str, Any]) -> str:
     for each in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        if each["name"] == names.SIDECAR:
+            continue  # it ends like this for settings of its own; it refuses by answering
         for state in (each.get("state") or {}, each.get("lastState") or {}):
             ended = state.get("terminated") or {}
             if ended.get("exitCode") == REFUSED_EXIT:

@@ -151,3 +151,24 @@ def test_a_pod_that_waits_says_for_what(init, main, state):
     item = pod(phase="Pending")
     item["status"] |= {"initContainerStatuses": statuses(*init), "containerStatuses": statuses(*main)}
     assert read_pod(item).state == state
+
+
+@pytest.mark.parametrize(
+    "main", [{"state": {"running": {}}}, {"state": {"waiting": {}}, "lastState": {"terminated": {}}}]
+)
+def test_a_sidecar_that_crashes_beside_the_application_is_named(main):
+    item = pod(phase="Running")
+    (sidecar,) = statuses("CrashLoopBackOff")
+    item["status"] |= {
+        "initContainerStatuses": [sidecar | {"name": "wi-sidecar"}],
+        "containerStatuses": [{"name": "app"} | main],
+    }
+    assert read_pod(item).state == "wi-sidecar:CrashLoopBackOff"
+
+
+def test_a_sidecar_that_ends_with_the_code_of_a_refusal_refused_nothing():
+    item = pod(phase="Pending")
+    (sidecar,) = statuses("CrashLoopBackOff")
+    sidecar |= {"name": "wi-sidecar", "lastState": {"terminated": {"exitCode": 78}}}
+    item["status"] |= {"initContainerStatuses": [sidecar], "containerStatuses": statuses("PodInitializing")}
+    assert (read_pod(item).state, read_pod(item).refusal) == ("Init:CrashLoopBackOff", "")
