@@ -25,10 +25,15 @@ PLATFORMS = {
     # OpenShift's security context constraints append what they require to be dropped.
     "drop": ("add", f"{SIDECAR}/securityContext/capabilities/drop/-", "'KILL'"),
     "profile": ("add", f"{SIDECAR}/securityContext/appArmorProfile", "{'type': 'RuntimeDefault'}"),
+    # Webhooks of other identities give every container their variables.
+    "variable": ("add", f"{SIDECAR}/env/-", "{'name': 'AZURE_CLIENT_ID', 'value': 'theirs'}"),
     # Others want all containers to end alike; nothing of it makes the sidecar another one.
     "message": ("add", f"{SIDECAR}/terminationMessagePolicy", "'FallbackToLogsOnError'"),
 }
 FORGERIES = {
+    "variable": ("add", f"{SIDECAR}/env/-", "{'name': 'WI_GRANTS_URL', 'value': 'https://theirs.test'}"),
+    # What a webhook does that was built with a library older than native sidecars: the pod would wait for ever.
+    "sidecar": ("remove", f"{SIDECAR}/restartPolicy", None),
     "hook": ("add", f"{SIDECAR}/lifecycle/preStop", "{'exec': {'command': ['sh']}}"),
     "probe": ("add", f"{SIDECAR}/livenessProbe", "{'exec': {'command': ['sh']}}"),
     "capability": ("add", f"{SIDECAR}/securityContext/capabilities/add", "['NET_ADMIN']"),
@@ -64,7 +69,8 @@ def impose(cluster, name, operation, path, value):
     once = "!('platform-did' in object.metadata.annotations)"
     did = "JSONPatch{op: 'add', path: '/metadata/annotations/platform-did', value: 'yes'}"
     # Asked in the first round, too, in which there is no sidecar: a policy that was not asked then is not asked again.
-    patch = f"{has_sidecar} && {once} ? [{did}, JSONPatch{{op: '{operation}', path: '{path}', value: {value}}}] : []"
+    what = f"op: '{operation}', path: '{path}'" + (f", value: {value}" if value else "")
+    patch = f"{has_sidecar} && {once} ? [{did}, JSONPatch{{{what}}}] : []"
     api = {"apiVersion": "admissionregistration.k8s.io/v1"}
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]
     policy = {
