@@ -122,7 +122,7 @@ class WebhookProcessSettings(ServingSettings):
         description="Of the sidecar, unless the pod chooses by annotation.",
     )
     sidecar_guaranteed_cpu: str = Field(
-        default="100m",
+        default="200m",
         description="Of the sidecar in pods that would else no longer be Guaranteed; empty: they are not.",
     )
     sidecar_resource_bounds: dict[Literal["cpu", "memory"], dict[Literal["least", "most"], str]] = Field(

@@ -286,7 +286,7 @@ def test_the_pod_keeps_its_class(plane, tmp_path, app, more, before):
     check_class(base, injected)
     sidecar = injected["spec"]["initContainers"][-1]
     assert (sidecar["name"], sidecar["resources"].get("limits", {}).get("cpu")) == (
-        "wi-sidecar", "100m" if before == "Guaranteed" and not more.get("resources") else None,
+        "wi-sidecar", "200m" if before == "Guaranteed" and not more.get("resources") else None,
     )  # fmt: skip
     status, again = api.create(stored(injected))
     assert status == 201, again["message"]

@@ -86,7 +86,7 @@ def sidecar_of_guaranteed(kit, *, settings=None, init=(), **annotations):
 
 
 def test_in_a_guaranteed_pod_requests_are_limits(kit):
-    fixed = {"cpu": "100m", "memory": "64Mi"}
+    fixed = {"cpu": "200m", "memory": "64Mi"}
     assert sidecar_of_guaranteed(kit) == [{"requests": fixed, "limits": fixed}]
 
 
@@ -110,5 +110,5 @@ def test_the_chart_may_let_it_become_burstable(kit):
 
 def test_without_a_limit_of_memory_in_the_chart_its_request_is_the_limit(kit):
     settings = replace(kit.settings, resources={"requests": {"memory": "48Mi"}})
-    fixed = {"cpu": "100m", "memory": "48Mi"}
+    fixed = {"cpu": "200m", "memory": "48Mi"}
     assert sidecar_of_guaranteed(kit, settings=settings) == [{"requests": fixed, "limits": fixed}]
