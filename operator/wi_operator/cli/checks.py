@@ -293,7 +293,7 @@ _UNFIT_REMEDY = (
 
 def _serving(facts: Facts) -> Check:
     name, ready = "webhook serving", facts.endpoints.get(WEBHOOK_SERVICE)
-    if facts.plain_refusal:
+    if facts.plain_refusal and "failed calling webhook" not in (facts.dry_run or ""):
         told = f"Namespace {facts.dry_run_namespace} refuses a pod without secrets, too: {facts.plain_refusal}"
         return _warn(name, told, "-n chooses a namespace that takes small pods.")
     if facts.dry_run:

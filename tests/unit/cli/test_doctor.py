@@ -127,6 +127,7 @@ DNS_FAULT = [
         ("webhook serving", {"dry_run": UNREACHED}, Level.FAIL, "webhook.hostNetwork"),
         ("webhook serving", {"dry_run": UNFIT}, Level.FAIL, "sidecar-memory-limit"),
         ("webhook serving", {"dry_run": UNFIT, "plain_refusal": UNFIT}, Level.WARN, "refuses a pod without secrets, too"),
+        ("webhook serving", {"dry_run": UNREACHED, "plain_refusal": UNFIT}, Level.FAIL, "webhook.hostNetwork"),
         ("webhook serving", {"dry_run": None}, Level.WARN, "no dry run"),
         ("webhook serving", {"dry_run": None, "endpoints": {checks.WEBHOOK_SERVICE: 0}}, Level.FAIL, "Nothing is ready"),
         ("webhook serving", {"dry_run": "nobody injected it."}, Level.FAIL, "nobody injected it"),
