@@ -56,8 +56,35 @@ def install():
     if any(type(finder).__name__ == "KickoffFinder" for finder in sys.meta_path):
         return
     sys.meta_path.insert(0, KickoffFinder())
+    stay_first()
     if "crewai" in sys.modules:
         load_patches().patch_loaded(MODULES)
+
+
+def stay_first():
+    """Keep this folder first on the path of whatever this process turns itself into.
+
+    ``opentelemetry-instrument`` and ``elasticapm-run`` start a program with a sitecustomize of their own before ours, and
+    theirs does not run the next one: the hook would be gone without a word.
+    """
+    run, run_with = os.execv, os.execve
+
+    def execv(path, argv):
+        put_first(os.environ)
+        return run(path, argv)
+
+    def execve(path, argv, env):
+        return run_with(path, argv, put_first(dict(env)) if hasattr(env, "keys") else env)
+
+    os.execv, os.execve = execv, execve
+
+
+def put_first(environ):
+    """Return ``environ`` with this folder first in its ``PYTHONPATH``, if it stands there at all."""
+    entries = environ.get("PYTHONPATH", "").split(os.pathsep)
+    if FOLDER in entries[1:]:
+        environ["PYTHONPATH"] = os.pathsep.join([FOLDER] + [entry for entry in entries if entry != FOLDER])
+    return environ
 
 
 def run_next():

@@ -4,6 +4,7 @@ import glob
 import os
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -66,3 +67,50 @@ def test_it_is_not_there_where_python_ignores_the_path(sidecar, options):
     """The limits that the documentation states."""
     code = "import sys; print(any(type(f).__name__ == 'KickoffFinder' for f in sys.meta_path))"
     assert run(sidecar, options=options, code=code)[1] == ["False"]
+
+
+CALLS = {
+    "execv": "os.execv({me}, [{me}, *rest])",
+    "execl": "os.execl({me}, {me}, *rest)",
+    "execvp": "os.execvp({me}, [{me}, *rest])",
+    "execve": "os.execve({me}, [{me}, *rest], os.environ)",
+    "execle": "os.execle({me}, {me}, *rest, dict(os.environ))",
+    "execvpe": "os.execvpe({me}, [{me}, *rest], env={{**os.environ}})",
+}
+"""As ``opentelemetry-instrument`` and ``elasticapm-run`` start a program, or might."""
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_tool_that_puts_a_sitecustomize_of_its_own_before_ours_does_not_hide_it(sidecar, tmp_path, call):
+    """Theirs runs no other one; both have to be there in the program that the tool becomes."""
+    (tmp_path / "sitecustomize.py").write_text("print('theirs')\n")
+    show = "import os, sys; print(type(sys.meta_path[0]).__name__, os.environ['PYTHONPATH'])"
+    code = f"""
+        import os, sys
+        os.environ["PYTHONPATH"] = os.pathsep.join(["{tmp_path}", "{sidecar.hook}", "/own"])
+        rest = ["-c", {show!r}]
+        {CALLS[call].format(me="sys.executable")}
+    """
+    path = os.pathsep.join([str(sidecar.hook), str(tmp_path), "/own"])
+    assert run(sidecar, code=textwrap.dedent(code)) == (0, ["theirs", "KickoffFinder", path], "")
+
+
+@pytest.mark.parametrize("path", ["/own", None])
+def test_a_path_without_the_hook_stays_as_the_program_made_it(sidecar, path):
+    made = f"os.environ['PYTHONPATH'] = {path!r}" if path else "del os.environ['PYTHONPATH']"
+    show = "import os; print(os.environ.get('PYTHONPATH'))"
+    code = f"import os, sys; {made}; os.execv(sys.executable, [sys.executable, '-c', {show!r}])"
+    assert run(sidecar, code=code) == (0, [str(path)], "")
+
+
+def test_what_exec_refuses_it_refuses_as_ever(sidecar):
+    code = """
+        import os
+        for call in (lambda: os.execv("/not/there", ["x"]), lambda: os.execve("/not/there", ["x"], {}),
+                     lambda: os.execve("/bin/true", ["x"], None), lambda: os.execv("/bin/true", [])):
+            try: call()
+            except (OSError, TypeError, ValueError) as error: print(type(error).__name__)
+    """
+    assert run(sidecar, code=textwrap.dedent(code)) == (
+        0, ["FileNotFoundError", "FileNotFoundError", "TypeError", "ValueError"], "",
+    )  # fmt: skip
