@@ -81,7 +81,8 @@ def stay_first():
 
 def put_first(environ):
     """Return ``environ`` with this folder first in its ``PYTHONPATH``, if it stands there at all."""
-    entries = environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = environ.get("PYTHONPATH")  # may be bytes, or a path of pathlib: then it is nobody's list
+    entries = path.split(os.pathsep) if isinstance(path, str) else []
     if FOLDER in entries[1:]:
         environ["PYTHONPATH"] = os.pathsep.join([FOLDER] + [entry for entry in entries if entry != FOLDER])
     return environ

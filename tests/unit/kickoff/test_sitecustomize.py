@@ -103,6 +103,13 @@ def test_a_path_without_the_hook_stays_as_the_program_made_it(sidecar, path):
     assert run(sidecar, code=code) == (0, [str(path)], "")
 
 
+@pytest.mark.parametrize("env", ["{'PYTHONPATH': pathlib.Path('/own')}", "{b'PYTHONPATH': b'/own'}"])
+def test_an_environment_of_other_types_is_passed_on(sidecar, env):
+    show = "import os; print(os.environ.get('PYTHONPATH'))"
+    code = f"import os, pathlib, sys; os.execve(sys.executable, [sys.executable, '-c', {show!r}], {env})"
+    assert run(sidecar, code=code) == (0, ["/own"], "")
+
+
 def test_what_exec_refuses_it_refuses_as_ever(sidecar):
     code = """
         import os
