@@ -113,4 +113,7 @@ def run_next():
 
 if sys.version_info >= (3, 10):
     install()
-run_next()
+try:
+    run_next()
+finally:
+    put_first(os.environ)  # OpenTelemetry's puts itself before us for the processes that this one will start

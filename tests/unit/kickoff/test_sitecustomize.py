@@ -95,6 +95,15 @@ def test_a_tool_that_puts_a_sitecustomize_of_its_own_before_ours_does_not_hide_i
     assert run(sidecar, code=textwrap.dedent(code)) == (0, ["theirs", "KickoffFinder", path], "")
 
 
+@pytest.mark.parametrize("end", ["", "raise RuntimeError('theirs')"])
+def test_children_find_it_whatever_the_other_sitecustomize_made_of_the_path(sidecar, tmp_path, end):
+    theirs = f"import os\nos.environ['PYTHONPATH'] = os.pathsep.join(['{tmp_path}', '{sidecar.hook}'])\n{end}\n"
+    (tmp_path / "sitecustomize.py").write_text(theirs)
+    show = "import sys; print(type(sys.meta_path[0]).__name__)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {show!r}])"
+    assert run(sidecar, tmp_path, code=code)[:2] == (0, ["KickoffFinder"])
+
+
 @pytest.mark.parametrize("path", ["/own", None])
 def test_a_path_without_the_hook_stays_as_the_program_made_it(sidecar, path):
     made = f"os.environ['PYTHONPATH'] = {path!r}" if path else "del os.environ['PYTHONPATH']"
