@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from wi_operator.cli import completion
 from wi_operator.cli.call import Call, Form
@@ -56,8 +57,25 @@ SCOPED = ("namespace", "all_namespaces", *CLUSTER)
 FORM = ("output",)
 
 
+class KeyCommand(TyperCommand):
+    """Of a key. Its id is base64url, so that one in 64 begins with a hyphen; what is no option of the command is an id."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put such words behind ``--``."""
+        options = {"--", *(word for each in self.get_params(ctx) for word in (*each.opts, *each.secondary_opts))}
+        ids = [word for word in args if word.startswith("-") and word.partition("=")[0] not in options]
+        if ids and "--" not in args:
+            args = [*(word for word in args if word not in ids), "--", *ids]
+        return super().parse_args(ctx, args)
+
+
 def command(
-    app: typer.Typer, name: str, *, options: tuple[str, ...], examples: tuple[str, ...]
+    app: typer.Typer,
+    name: str,
+    *,
+    options: tuple[str, ...],
+    examples: tuple[str, ...],
+    kind: type[TyperCommand] = TyperCommand,
 ) -> Callable[[Command], Command]:
     """Register a function ``(call, ...) -> Exit``, plain or async, as command ``name`` with these common options."""
 
@@ -78,7 +96,7 @@ def command(
         run.__signature__ = inspect.Signature([*given, *common])  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in (*given, *common)}
         run.__doc__ = function.__doc__
-        app.command(name, epilog=write_examples(examples))(run)
+        app.command(name, cls=kind, epilog=write_examples(examples))(run)
         return function
 
     return register

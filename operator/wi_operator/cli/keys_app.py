@@ -8,7 +8,7 @@ import typer
 
 from wi_operator.cli import completion
 from wi_operator.cli.call import Call, open_reach
-from wi_operator.cli.commands import CLUSTER, FORM, command, confirm
+from wi_operator.cli.commands import CLUSTER, FORM, KeyCommand, command, confirm
 from wi_operator.cli.exits import Exit
 from wi_operator.core.clock import SystemClock
 
@@ -53,6 +53,7 @@ async def rotate(call: Call, timeout: Seconds = 60) -> Exit:
     "taint",
     options=CLUSTER,
     examples=("kubectl wi keys taint x1Tq0Yk3", "kubectl wi keys taint x1Tq0Yk3 --yes"),
+    kind=KeyCommand,
 )
 async def taint(call: Call, kid: Kid, yes: Yes = False, timeout: Seconds = 60) -> Exit:
     """Take a leaked key out of the key set within seconds; grants that it signed are minted anew."""
@@ -75,7 +76,7 @@ async def taint(call: Call, kid: Kid, yes: Yes = False, timeout: Seconds = 60) -
     return Exit.OK
 
 
-@command(keys_app, "confirm", options=CLUSTER, examples=("kubectl wi keys confirm x1Tq0Yk3",))
+@command(keys_app, "confirm", options=CLUSTER, examples=("kubectl wi keys confirm x1Tq0Yk3",), kind=KeyCommand)
 async def confirm_published(call: Call, kid: Kid, yes: Yes = False, timeout: Seconds = 60) -> Exit:
     """Say that you have seen a new key in the public key set, where the cluster itself cannot reach it."""
     from wi_operator.cli import keys as module

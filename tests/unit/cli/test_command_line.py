@@ -1,5 +1,6 @@
 """The command line itself: exit codes, one sentence for each error, forms of output, and what is imported when."""
 
+import inspect
 import json
 import re
 import resource
@@ -166,3 +167,25 @@ def test_the_scripts_are_there_and_the_images_pay_nothing():
     product = (ROOT / "requirements/product.lock").read_text()
     assert not re.search(r"^(typer|rich)==", product, re.MULTILINE)
     assert not any(re.match(r"typer|rich", line) for line in project["dependencies"])
+
+
+@pytest.mark.parametrize("word", ["taint", "confirm"])
+@pytest.mark.parametrize("kid", ["x1Tq0Yk3", "-zhKhbwq", "-y", "-hXb", "-yXb", "--Xb", "-"])
+def test_an_id_of_a_key_may_begin_with_a_hyphen(monkeypatch, word, kid):
+    """One in 64 does; a leaked key has to go whatever its id."""
+    asked = []
+    monkeypatch.setattr(
+        commands, "guard", lambda call, run: asked.append(inspect.getclosurevars(run).nonlocals["given"]) or 0
+    )
+    for arguments in ((kid, "--yes"), ("--yes", kid), ("--timeout=5", kid, "-y"), ("--yes", "--", kid)):
+        done = run("keys", word, *arguments)
+        is_option = kid == "-y" and "--" not in arguments
+        assert done.exit_code == (2 if is_option else 0), done.output
+        assert is_option or (asked[-1]["kid"], asked[-1]["yes"]) == (kid, True)
+
+
+def test_what_is_neither_an_option_nor_the_only_id_is_refused():
+    done = run("keys", "taint", "x1Tq0Yk3", "--yess")
+    assert (done.exit_code, "--yess" in done.output) == (2, True)
+    assert run("keys", "rotate", "-z").exit_code == 2
+    assert "Id of the key" in run("keys", "taint", "-h").output
