@@ -21,32 +21,31 @@ code = subprocess.run([flags['-entrypoint'], *sys.argv[end + 1:]]).returncode
 open(after + ('.err' if code else ''), 'w').close()
 sys.exit(code)
 """
+PROGRAM = "/tekton/bin/entrypoint"
+MOUNTS = [{"name": "tekton", "mountPath": "/tekton"}]
 
 
 def render_step(team, number, *command, **variables):
     flags = ["-wait_file", f"/tekton/{number}", "-post_file", f"/tekton/{number + 1}", "-entrypoint", command[0], "--"]
-    (step,) = team.render_pod(variables, ["/tekton/bin/entrypoint"])["spec"]["containers"]
-    mounts = [{"name": "tekton", "mountPath": "/tekton"}]
-    return step | {"name": f"step-{number}", "args": [*flags, *command[1:]], "volumeMounts": mounts}
+    (step,) = team.render_pod(variables, [PROGRAM])["spec"]["containers"]
+    return step | {"name": f"step-{number}", "args": [*flags, *command[1:]], "volumeMounts": MOUNTS}
 
 
 def test_a_step_of_an_engine_reads_when_its_turn_comes_and_tells_it_when_there_is_no_secret(team):
     values = [f"planted-{secrets.token_hex(12)}-not-a-real-secret" for _ in range(2)]
     team.set_secret("a", values[0])
-    program = "/tekton/bin/entrypoint"
     install = (
-        f"import os; os.mkdir('/tekton/bin'); open('{program}', 'w').write({STARTER!r}); os.chmod('{program}', 0o755)"
+        f"import os; os.mkdir('/tekton/bin'); open('{PROGRAM}', 'w').write({STARTER!r}); os.chmod('{PROGRAM}', 0o755)"
     )
     pod = team.render_pod({}, ["python3", "-c", install])
     (prepare,) = pod["spec"]["containers"]
-    mounts = [{"name": "tekton", "mountPath": "/tekton"}]
     steps = [
         render_step(team, 0, "true"),
         render_step(team, 1, "python3", "-c", SHOW, APP_A="secret://demo/a"),
         render_step(team, 2, "true", APP_A="secret://demo/not-there"),
         render_step(team, 3, "true"),
     ]
-    pod["spec"] |= {"initContainers": [prepare | {"name": "prepare", "volumeMounts": mounts}], "containers": steps}
+    pod["spec"] |= {"initContainers": [prepare | {"name": "prepare", "volumeMounts": MOUNTS}], "containers": steps}
     pod["spec"]["volumes"] = [{"name": "tekton", "emptyDir": {}}]
     pod["metadata"] |= {"name": "steps", "namespace": team.name}
     team.kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "Pod"} | pod))

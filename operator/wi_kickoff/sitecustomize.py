@@ -1,7 +1,7 @@
 """Runs at the start of every Python in the container: installs the import hook, then runs the image's own sitecustomize.
 
 Nothing is imported here that is not loaded already; CrewAI is never imported from here. Any Python may meet this file, so
-it also reads as Python 2, and does nothing but chaining below 3.10. An error of the other sitecustomize is reported by
+it also reads as Python 2, and only chains and stays first below 3.10. An error of the other sitecustomize is reported by
 Python as ever, and the hook stays.
 """
 

@@ -8,6 +8,7 @@ import ssl
 import aiohttp
 import pytest
 from cryptography import x509
+from polling import until
 from prometheus_client import CollectorRegistry
 
 from wi_operator.admission import registration as registration_module
@@ -294,9 +295,7 @@ async def test_a_change_of_the_registration_is_seen_at_once(webhook, authority, 
         task = asyncio.create_task(registration.follow())
         for change, is_proven in ((registration.put, True), (registration.drop, False), (registration.put, True)):
             change(as_configuration(authority.pem))
-            async with asyncio.timeout(5):
-                while registration.is_proven() is not is_proven:  # noqa: ASYNC110 - it has no event for the outside
-                    await asyncio.sleep(0.01)
+            await until(lambda wanted=is_proven: registration.is_proven() is wanted, seconds=5)
         task.cancel()
 
 

@@ -6,6 +6,7 @@ import errno
 import socket
 
 import pytest
+from polling import until
 
 from wi_operator.agent import trust
 from wi_operator.agent.client import HttpClient, TransportError
@@ -97,9 +98,7 @@ async def test_connections_are_kept(client, test_ca):
 async def test_a_connection_made_ahead_is_used(client, test_ca):
     async with serving(test_ca, OK) as server:
         client.connect_soon(Endpoint("localhost", server.port))
-        async with asyncio.timeout(10):
-            while not server.connections:  # noqa: ASYNC110 - it has no event for the outside
-                await asyncio.sleep(0.02)
+        await until(lambda: server.connections)
         await asyncio.sleep(0.1)
         await client.send(get(server))
         assert server.connections == 1

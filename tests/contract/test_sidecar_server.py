@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from polling import until
 
 from wi_kickoff import wire
 from wi_kickoff.wire import Field, Reply
@@ -55,12 +56,6 @@ async def ask(folder):
     reply = wire.decode_reply(await reader.read())
     writer.close()
     return reply
-
-
-async def until(is_true):
-    async with asyncio.timeout(10):
-        while not is_true():  # noqa: ASYNC110 - sockets of others have no event for us
-            await asyncio.sleep(0.01)
 
 
 def text_of(reply, tag):

@@ -42,7 +42,7 @@ def _is_fixed(resources: Mapping[str, Any]) -> bool:
 
 
 def _are_equal(request: str | None, limit: str) -> bool:
-    return request in (None, limit) or (request is not None and compare(request, limit) == 0)
+    return request is None or request == limit or compare(request, limit) == 0
 
 
 def _more(first: str, second: str) -> str:

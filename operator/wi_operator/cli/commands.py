@@ -57,18 +57,6 @@ SCOPED = ("namespace", "all_namespaces", *CLUSTER)
 FORM = ("output",)
 
 
-class KeyCommand(TyperCommand):
-    """Of a key. Its id is base64url, so that one in 64 begins with a hyphen; what is no option of the command is an id."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put such words behind ``--``."""
-        options = {"--", *(word for each in self.get_params(ctx) for word in (*each.opts, *each.secondary_opts))}
-        ids = [word for word in args if word.startswith("-") and word.partition("=")[0] not in options]
-        if ids and "--" not in args:
-            args = [*(word for word in args if word not in ids), "--", *ids]
-        return super().parse_args(ctx, args)
-
-
 def command(
     app: typer.Typer,
     name: str,

@@ -298,12 +298,16 @@ def probe_pod() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
+async def _dry_run(client: KubernetesClient, namespace: str, pod: Mapping[str, Any]) -> Any:
+    return await client.create(f"/api/v1/namespaces/{namespace}/pods", pod, dryRun="All")
+
+
 async def _try_injection(client: KubernetesClient, namespace: str) -> str | None:
     """Create a pod in a dry run and look for the sidecar: "" when it is there, ``None`` when we may not."""
     if namespace in EXCLUDED:
         return None
     try:
-        pod = await client.create(f"/api/v1/namespaces/{namespace}/pods", probe_pod(), dryRun="All")
+        pod = await _dry_run(client, namespace, probe_pod())
     except ForbiddenError as error:
         # A policy that denies answers 422 or 403 too; only RBAC says "cannot create".
         return None if "cannot create" in str(error) else f"A pod that asks for a secret is refused: {error}"
@@ -318,7 +322,7 @@ async def _try_plain(client: KubernetesClient, namespace: str) -> str:
     pod = probe_pod()
     del pod["metadata"]["labels"], pod["spec"]["containers"][0]["env"]
     try:
-        await client.create(f"/api/v1/namespaces/{namespace}/pods", pod, dryRun="All")
+        await _dry_run(client, namespace, pod)
     except ApiError as error:
         return str(error)
     return ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from wi_operator.cli import completion
 from wi_operator.cli.call import Call, open_reach
-from wi_operator.cli.commands import CLUSTER, FORM, KeyCommand, command, confirm
+from wi_operator.cli.commands import CLUSTER, FORM, command, confirm
 from wi_operator.cli.exits import Exit
 from wi_operator.core.clock import SystemClock
 
@@ -17,6 +18,18 @@ keys_app = typer.Typer(no_args_is_help=True, help="The issuer's signing keys: li
 Kid = Annotated[str, typer.Argument(help="Id of the key, or how it begins.", autocompletion=completion.kids)]
 Seconds = Annotated[float, typer.Option("--timeout", help="Seconds to wait for wi-controller.", min=1)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+class KeyCommand(TyperCommand):
+    """Of a key. Its id is base64url, so that one in 64 begins with a hyphen; what is no option of the command is an id."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put such words behind ``--``."""
+        options = {"--", *(word for each in self.get_params(ctx) for word in (*each.opts, *each.secondary_opts))}
+        ids = [word for word in args if word.startswith("-") and word.partition("=")[0] not in options]
+        if ids and "--" not in args:
+            args = [*(word for word in args if word not in ids), "--", *ids]
+        return super().parse_args(ctx, args)
 
 
 @command(keys_app, "list", options=(*CLUSTER, *FORM), examples=("kubectl wi keys list", "kubectl wi keys list -o json"))
